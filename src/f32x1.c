@@ -1,0 +1,3 @@
+/* float32, one lane. */
+#define RMS_LANES 1
+#include "kernel.h"

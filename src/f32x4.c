@@ -1,0 +1,3 @@
+/* float32, four lanes. */
+#define RMS_LANES 4
+#include "kernel.h"

@@ -1,0 +1,59 @@
+/* Prints the layout of the C structs and the values of the C enums as JSON, for the binding: the build runs it as
+ * wasm32 and writes the constants into js/generated, so that they stand in C only. */
+#include "rmsprop.h"
+
+#include <stdio.h>
+
+/* The binding writes these structs through 4-byte and 8-byte views: no padding may hide in them. */
+_Static_assert(sizeof(rms_tensor) == 7 * sizeof(void *) + sizeof(size_t) + 2 * sizeof(uint32_t), "rms_tensor is packed");
+_Static_assert(sizeof(rms_step_options) == 9 * sizeof(double) + sizeof(void *) + 3 * sizeof(uint32_t),
+               "rms_step_options is packed");
+_Static_assert(sizeof(rms_step_options) % sizeof(double) == 0, "rms_step_options can stand in an array");
+
+#define OFFSET(type, field) printf("    \"" #field "\": %zu,\n", offsetof(type, field))
+#define SIZE(type) printf("    \"size\": %zu\n", sizeof(type))
+#define VALUE(name, comma) printf("    \"" #name "\": %d" comma "\n", name)
+
+int main(void) {
+  printf("{\n  \"tensor\": {\n");
+  OFFSET(rms_tensor, value);
+  OFFSET(rms_tensor, gradient);
+  OFFSET(rms_tensor, mean_square);
+  OFFSET(rms_tensor, mean_gradient);
+  OFFSET(rms_tensor, momentum);
+  OFFSET(rms_tensor, average);
+  OFFSET(rms_tensor, accumulator);
+  OFFSET(rms_tensor, length);
+  OFFSET(rms_tensor, dtype);
+  OFFSET(rms_tensor, flags);
+  SIZE(rms_tensor);
+  printf("  },\n  \"options\": {\n");
+  OFFSET(rms_step_options, learning_rate);
+  OFFSET(rms_step_options, rho);
+  OFFSET(rms_step_options, momentum);
+  OFFSET(rms_step_options, epsilon);
+  OFFSET(rms_step_options, weight_decay);
+  OFFSET(rms_step_options, loss_scale);
+  OFFSET(rms_step_options, accumulation_steps);
+  OFFSET(rms_step_options, clip_limit);
+  OFFSET(rms_step_options, ema_momentum);
+  OFFSET(rms_step_options, sum_squares);
+  OFFSET(rms_step_options, rule);
+  OFFSET(rms_step_options, clip);
+  OFFSET(rms_step_options, flags);
+  SIZE(rms_step_options);
+  printf("  },\n  \"constants\": {\n");
+  VALUE(RMS_FLOAT32, ",");
+  VALUE(RMS_RULE_KERAS, ",");
+  VALUE(RMS_CLIP_NONE, ",");
+  VALUE(RMS_CLIP_BY_VALUE, ",");
+  VALUE(RMS_CLIP_BY_NORM, ",");
+  VALUE(RMS_CLIP_BY_GLOBAL_NORM, ",");
+  VALUE(RMS_UNSCALE, ",");
+  VALUE(RMS_HOLD, ",");
+  VALUE(RMS_DECAY_WEIGHTS, ",");
+  VALUE(RMS_OVERWRITE, ",");
+  VALUE(RMS_KEEP_WEIGHTS, "");
+  printf("  }\n}\n");
+  return 0;
+}

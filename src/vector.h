@@ -1,0 +1,94 @@
+/* The vector vocabulary: every intrinsic of the project lives here.
+ *
+ * A text that includes this file is written once and means the same with one lane or with several: every lane
+ * goes through the same correctly rounded operations, so the number of lanes never changes a bit of a result.
+ * The including file defines RMS_LANES first:
+ *   1  plain C, for any compiler (a native one vectorises it), and for what is left behind whole vectors;
+ *   4  WebAssembly SIMD, float32.
+ * No operation is fused with another: build with -ffp-contract=off. */
+#ifndef RMS_VECTOR_H
+#define RMS_VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define RMS_INLINE static inline __attribute__((always_inline, unused))
+#define RMS_NEVER_INLINE __attribute__((noinline))
+#else
+#define RMS_INLINE static inline
+#define RMS_NEVER_INLINE
+#endif
+
+typedef float element;
+
+#if RMS_LANES == 4
+
+#include <wasm_simd128.h>
+
+typedef v128_t vector;
+
+/* Loads and stores need the alignment of one element only. */
+RMS_INLINE vector vector_load(const element *from) { return wasm_v128_load(from); }
+RMS_INLINE void vector_store(element *to, vector a) { wasm_v128_store(to, a); }
+RMS_INLINE vector vector_splat(element a) { return wasm_f32x4_splat(a); }
+
+RMS_INLINE vector vector_add(vector a, vector b) { return wasm_f32x4_add(a, b); }
+RMS_INLINE vector vector_subtract(vector a, vector b) { return wasm_f32x4_sub(a, b); }
+RMS_INLINE vector vector_multiply(vector a, vector b) { return wasm_f32x4_mul(a, b); }
+RMS_INLINE vector vector_divide(vector a, vector b) { return wasm_f32x4_div(a, b); }
+RMS_INLINE vector vector_square_root(vector a) { return wasm_f32x4_sqrt(a); }
+
+/* a limited to [-limit, limit]; NaN stays NaN. */
+RMS_INLINE vector vector_clamp(vector a, vector limit) {
+  return wasm_f32x4_pmax(wasm_f32x4_pmin(a, limit), wasm_f32x4_neg(limit));
+}
+
+/* a where a > 0 or a is NaN, instead where a <= 0. */
+RMS_INLINE vector vector_positive_or(vector a, vector instead) {
+  return wasm_v128_bitselect(instead, a, wasm_f32x4_le(a, wasm_f32x4_splat(0)));
+}
+
+/* a where condition > 0, +0 elsewhere. */
+RMS_INLINE vector vector_where_positive(vector condition, vector a) {
+  return wasm_v128_and(a, wasm_f32x4_gt(condition, wasm_f32x4_splat(0)));
+}
+
+/* The lanes joined by halves: (0 + 2) + (1 + 3). */
+RMS_INLINE element vector_sum(vector a) {
+  return (wasm_f32x4_extract_lane(a, 0) + wasm_f32x4_extract_lane(a, 2)) +
+         (wasm_f32x4_extract_lane(a, 1) + wasm_f32x4_extract_lane(a, 3));
+}
+
+#elif RMS_LANES == 1
+
+#include <math.h>
+
+typedef element vector;
+
+RMS_INLINE vector vector_load(const element *from) { return *from; }
+RMS_INLINE void vector_store(element *to, vector a) { *to = a; }
+RMS_INLINE vector vector_splat(element a) { return a; }
+
+RMS_INLINE vector vector_add(vector a, vector b) { return a + b; }
+RMS_INLINE vector vector_subtract(vector a, vector b) { return a - b; }
+RMS_INLINE vector vector_multiply(vector a, vector b) { return a * b; }
+RMS_INLINE vector vector_divide(vector a, vector b) { return a / b; }
+RMS_INLINE vector vector_square_root(vector a) { return sqrtf(a); }
+
+RMS_INLINE vector vector_clamp(vector a, vector limit) {
+  vector below = limit < a ? limit : a;
+  return below < -limit ? -limit : below;
+}
+
+RMS_INLINE vector vector_positive_or(vector a, vector instead) { return a <= 0 ? instead : a; }
+
+RMS_INLINE vector vector_where_positive(vector condition, vector a) { return condition > 0 ? a : 0; }
+
+RMS_INLINE element vector_sum(vector a) { return a; }
+
+#else
+#error "RMS_LANES must be 1, or 4 where WebAssembly SIMD is compiled"
+#endif
+
+#endif
