@@ -77,7 +77,8 @@ enum rms_tensor_flags {
  * no two arrays of a call overlap. A NULL pointer switches its part of the rule off. */
 typedef struct rms_tensor {
   void *value;          /* in/out: the weights */
-  const void *gradient; /* in: NULL if there is none in this step; then only average and overwrite are done */
+  const void *gradient; /* in: NULL if there is none in this step; then only average and overwrite are done, and an
+                           accumulator becomes 0 as those of the updated tensors do */
   void *mean_square;    /* in/out: starts at 0 */
   void *mean_gradient;  /* in/out: starts at 0; NULL: not centered */
   void *momentum;       /* in/out: starts at 0; NULL: no momentum */

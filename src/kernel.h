@@ -171,21 +171,25 @@ void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tenso
   update_rule(options, tensor, norm, first, last, RMS_RULE_KERAS);
 }
 
-/* What is left of a step for a tensor that is not updated in it: accumulator <- g + accumulator, where it has a
- * gradient (RMS_HOLD), and the average. */
+/* What is left of a step for a tensor that is not updated in it: the accumulator, which grows where the step only holds
+ * and is emptied where other tensors are updated, and the average. */
 void KERNEL(rms_keep)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
   element *restrict value = tensor->value;
   const element *restrict gradient = tensor->gradient;
   element *restrict average = tensor->average;
   element *restrict accumulator = tensor->accumulator;
   const preparation prepare = preparation_of(options);
+  const int holds = (options->flags & RMS_HOLD) != 0;
   const element ema_momentum = (element)options->ema_momentum;
   const int overwrites = (options->flags & RMS_OVERWRITE) != 0;
 
   for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
     if (gradient) {
+      /* accumulator <- g + accumulator */
       vector g = unscaled(prepare, vector_load(gradient + i));
       vector_store(accumulator + i, vector_add(g, vector_load(accumulator + i)));
+    } else if (accumulator && !holds) {
+      vector_store(accumulator + i, vector_splat(0));
     }
     if (average) {
       vector a = averaged(ema_momentum, vector_load(average + i), vector_load(value + i));

@@ -114,7 +114,7 @@ void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_
       size_t from = first > start ? first - start : 0;
       size_t to = last < end ? last - start : tensor->length;
       if (tensor->gradient && !holds) update(options, tensor, norm, from, to);
-      else if (tensor->gradient || tensor->average) keep(options, tensor, from, to);
+      else if (tensor->accumulator || tensor->average) keep(options, tensor, from, to);
     }
     start = end;
   }

@@ -1,14 +1,15 @@
 # The WebAssembly modules. All are leaf modules: no memory of their own, no data, no table, no stack pointer, nothing
 # imported but env.memory, so that they can be instantiated on any memory (tests/unit/modules.test.js holds them to it).
 
-# add_leaf_module(<name> EXPORTS <file, one symbol a line> SOURCES <files> [INCLUDES <folders>] [OPTIONS <compile and link>])
+# add_leaf_module(<name> EXPORTS <file, one symbol a line> SOURCES <files> [INCLUDES <folders>]
+#                 [OPTIONS <compile and link>] [LINK_OPTIONS <link>])
 function(add_leaf_module name)
-  cmake_parse_arguments(PARSE_ARGV 1 leaf "" "EXPORTS" "SOURCES;INCLUDES;OPTIONS")
+  cmake_parse_arguments(PARSE_ARGV 1 leaf "" "EXPORTS" "SOURCES;INCLUDES;OPTIONS;LINK_OPTIONS")
   get_filename_component(exports ${leaf_EXPORTS} ABSOLUTE)
   add_executable(${name} ${leaf_SOURCES})
   target_include_directories(${name} PRIVATE ${leaf_INCLUDES})
   target_compile_options(${name} PRIVATE -fvisibility=hidden ${leaf_OPTIONS})
-  target_link_options(${name} PRIVATE -O3 -sSIDE_MODULE=2 -sEXPORTED_FUNCTIONS=@${exports} ${leaf_OPTIONS})
+  target_link_options(${name} PRIVATE -O3 -sSIDE_MODULE=2 -sEXPORTED_FUNCTIONS=@${exports} ${leaf_OPTIONS} ${leaf_LINK_OPTIONS})
   set_target_properties(${name} PROPERTIES SUFFIX .wasm LINK_DEPENDS ${exports})
 endfunction()
 
@@ -17,11 +18,14 @@ set(core src/step.c src/f32x1.c)
 add_leaf_module(rmsprop EXPORTS src/exports.txt SOURCES ${core} src/f32x4.c INCLUDES include OPTIONS -O2 -msimd128)
 add_leaf_module(rmsprop.scalar EXPORTS src/exports.txt SOURCES ${core} INCLUDES include OPTIONS -O2)
 add_leaf_module(rmsprop.shared EXPORTS src/exports.txt SOURCES ${core} src/f32x4.c INCLUDES include
-  OPTIONS -O2 -msimd128 -matomics -mbulk-memory -Wl,--shared-memory,--max-memory=4294967296)
+  OPTIONS -O2 -msimd128 -matomics -mbulk-memory LINK_OPTIONS -Wl,--shared-memory,--max-memory=4294967296)
 
 # Where the fields of the C structs lie, for the binding: a program that prints them as JSON, run when the modules are embedded.
 add_executable(layout src/layout.c)
 target_include_directories(layout PRIVATE include)
+# -O0: else emcc wants the JavaScript package acorn to shrink its glue. Synchronous: else the glue of emcc 3.1.6 takes the
+# fetch of newer Nodes for a browser's.
+target_link_options(layout PRIVATE -O0 -sWASM_ASYNC_COMPILATION=0)
 
 # The model that the demo and the main job train.
 set(dense web-demo/model/dense.c web-demo/model/dense_f32x1.c)

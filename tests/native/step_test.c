@@ -98,6 +98,7 @@ static void expected_step(const rms_step_options *o, arrays *t, size_t n, int ke
         x = subtract(x, m);
       }
     }
+    if (!t->gradient && t->accumulator && !(o->flags & RMS_HOLD)) t->accumulator[i] = 0;
     if (t->average) {
       t->average[i] = add(multiply(k, t->average[i]), multiply(subtract(1, k), x));
       if (o->flags & RMS_OVERWRITE) x = t->average[i];

@@ -1,0 +1,189 @@
+/**
+ * Linear memory and its allocator. What lies in it (tensors) is tensor.js's affair, what runs on it module.js's.
+ */
+import { finite, integer, knownOptions, rangeError } from './check.js';
+
+const PAGE = 65536;
+/** Blocks start at multiples of a cache line and are whole cache lines long. */
+const ALIGNMENT = 64;
+const MAXIMUM_BYTES = 65536 * PAGE;
+
+/** @param {number} bytes */
+const blockBytes = (bytes) => Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
+
+/**
+ * Counts a tensor in (1) or out (-1) of `memory.tensorCount`; for tensor.js alone.
+ *
+ * @type {(memory: Memory, change: 1 | -1) => void}
+ */
+export let countTensor;
+
+/**
+ * A growing WebAssembly memory that hands out 64-byte aligned blocks. It takes pages as they are needed, up to its
+ * maximum, and reuses what is freed; address 0 is never handed out.
+ */
+export class Memory {
+  /** @type {Memory | undefined} */
+  static #default;
+
+  #wasmMemory;
+  #maximumPages;
+  /** Free blocks by address, never two adjacent. @type {{ byteOffset: number, bytes: number }[]} */
+  #free = [];
+  /** Bytes of each block in use, by address. @type {Map<number, number>} */
+  #used = new Map();
+  #bytesInUse = 0;
+  #tensorCount = 0;
+
+  static {
+    countTensor = (memory, change) => {
+      memory.#tensorCount += change;
+    };
+  }
+
+  /**
+   * @param {object} [options]
+   * @param {number} [options.initialBytes] taken at once, rounded up to pages of 65 536 bytes; default 1 MiB
+   * @param {number} [options.maximumBytes] never exceeded, rounded down to pages; default 4 GiB
+   * @throws {TypeError | RangeError} for an unknown option, or a size that is no number or out of range
+   */
+  constructor(options = {}) {
+    knownOptions('Memory', options, ['initialBytes', 'maximumBytes']);
+    const { initialBytes = 16 * PAGE, maximumBytes = MAXIMUM_BYTES } = options;
+    integer('maximumBytes', maximumBytes, PAGE, MAXIMUM_BYTES);
+    this.#maximumPages = Math.floor(maximumBytes / PAGE);
+    integer('initialBytes', initialBytes, 0, this.#maximumPages * PAGE);
+    const initial = Math.max(1, Math.ceil(initialBytes / PAGE));
+    this.#wasmMemory = new WebAssembly.Memory({ initial, maximum: this.#maximumPages });
+    this.#release(ALIGNMENT, initial * PAGE - ALIGNMENT);
+  }
+
+  /** @returns {Memory} the memory of every tensor that is made without another; created at first use */
+  static get default() {
+    return (Memory.#default ??= new Memory());
+  }
+
+  /** @returns {WebAssembly.Memory} to instantiate other modules on; growing it from outside is allowed */
+  get wasmMemory() {
+    return this.#wasmMemory;
+  }
+
+  /** @returns {ArrayBufferLike} the bytes; another object after the memory has grown, so never keep it */
+  get buffer() {
+    return this.#wasmMemory.buffer;
+  }
+
+  /** @returns {number} bytes handed out and not freed yet, in whole blocks of 64 */
+  get bytesInUse() {
+    return this.#bytesInUse;
+  }
+
+  /** @returns {number} tensors that live here and are not disposed yet */
+  get tensorCount() {
+    return this.#tensorCount;
+  }
+
+  /**
+   * @param {number} bytes at least 0
+   * @returns {number} the byte offset of a block of at least that many bytes, a multiple of 64; the content is undefined
+   * @throws {RangeError} if the memory is exhausted: nothing has changed then
+   */
+  allocate(bytes) {
+    const needed = blockBytes(integer('bytes', bytes, 0));
+    const byteOffset = this.#take(needed) ?? this.#grow(needed);
+    this.#used.set(byteOffset, needed);
+    this.#bytesInUse += needed;
+    return byteOffset;
+  }
+
+  /**
+   * @param {number} byteOffset what `allocate` returned
+   * @throws {RangeError} if no block in use starts there
+   */
+  free(byteOffset) {
+    const bytes = this.#used.get(finite('byteOffset', byteOffset));
+    if (bytes === undefined) throw rangeError('byteOffset', 'the start of a block in use', byteOffset);
+    this.#used.delete(byteOffset);
+    this.#bytesInUse -= bytes;
+    this.#release(byteOffset, bytes);
+  }
+
+  /**
+   * Takes from the smallest free block that fits, so that large blocks stay whole.
+   *
+   * @param {number} bytes
+   * @returns {number | undefined}
+   */
+  #take(bytes) {
+    let best = -1;
+    for (let i = 0; i < this.#free.length; i++) {
+      const size = this.#free[i].bytes;
+      if (size >= bytes && (best < 0 || size < this.#free[best].bytes)) best = i;
+    }
+    if (best < 0) return undefined;
+    const block = this.#free[best];
+    const { byteOffset } = block;
+    block.byteOffset += bytes;
+    block.bytes -= bytes;
+    if (block.bytes === 0) this.#free.splice(best, 1);
+    return byteOffset;
+  }
+
+  /**
+   * Takes from new pages, joined with a free block at the end.
+   *
+   * @param {number} bytes
+   * @returns {number}
+   */
+  #grow(bytes) {
+    const end = this.buffer.byteLength;
+    const last = this.#free.at(-1);
+    const atEnd = last !== undefined && last.byteOffset + last.bytes === end ? last.bytes : 0;
+    const pages = Math.ceil((bytes - atEnd) / PAGE);
+    // A quarter more than there is, so that many small requests grow the memory few times; or else just enough.
+    const ample = Math.min(Math.max(pages, Math.ceil(end / PAGE / 4)), this.#maximumPages - end / PAGE);
+    for (const wanted of ample > pages ? [ample, pages] : [pages]) {
+      try {
+        this.#wasmMemory.grow(wanted);
+      } catch {
+        continue;
+      }
+      this.#release(end, this.buffer.byteLength - end);
+      return /** @type {number} */ (this.#take(bytes));
+    }
+    throw new RangeError(
+      `memory exhausted: ${bytes} bytes requested, ${this.#bytesInUse} of at most ${this.#maximumPages * PAGE} in use`,
+    );
+  }
+
+  /**
+   * Puts a block among the free ones and joins it with its neighbours.
+   *
+   * @param {number} byteOffset
+   * @param {number} bytes
+   */
+  #release(byteOffset, bytes) {
+    let low = 0;
+    let high = this.#free.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#free[middle].byteOffset < byteOffset) low = middle + 1;
+      else high = middle;
+    }
+    const before = this.#free[low - 1];
+    const after = this.#free[low];
+    const joinsBefore = before !== undefined && before.byteOffset + before.bytes === byteOffset;
+    const joinsAfter = after !== undefined && byteOffset + bytes === after.byteOffset;
+    if (joinsBefore && joinsAfter) {
+      before.bytes += bytes + after.bytes;
+      this.#free.splice(low, 1);
+    } else if (joinsBefore) {
+      before.bytes += bytes;
+    } else if (joinsAfter) {
+      after.byteOffset = byteOffset;
+      after.bytes += bytes;
+    } else {
+      this.#free.splice(low, 0, { byteOffset, bytes });
+    }
+  }
+}

@@ -1,0 +1,523 @@
+/**
+ * Tensors and variables: arrays that lie in linear memory. What an optimizer does with them is not here.
+ */
+import { boolean, integer, knownOptions, rangeError, show, typeError } from './check.js';
+import { Memory, countTensor } from './memory.js';
+import { autoName } from './naming.js';
+
+/** @typedef {'float32' | 'float64' | 'int32'} DType */
+/** @typedef {Float32Array | Float64Array | Int32Array} TensorData */
+/**
+ * @typedef {Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array
+ *   | Float32Array | Float64Array} TypedArray
+ */
+/** @typedef {number | NestedNumbers[]} NestedNumbers numbers in arrays of equal lengths, nested to any depth */
+/** @typedef {NestedNumbers | TypedArray} Values */
+
+/** The array type of each dtype. */
+const ARRAYS = Object.freeze({ float32: Float32Array, float64: Float64Array, int32: Int32Array });
+
+/** On every tensor's prototype, so that two copies of the package (ESM and CommonJS) know each other's. */
+const TENSOR = Symbol.for('rmsprop-wasm.Tensor');
+const VARIABLE = Symbol.for('rmsprop-wasm.Variable');
+
+/**
+ * @param {unknown} value
+ * @returns {value is Tensor}
+ */
+export function isTensor(value) {
+  return typeof value === 'object' && value !== null && TENSOR in value;
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is Variable}
+ */
+export function isVariable(value) {
+  return typeof value === 'object' && value !== null && VARIABLE in value;
+}
+
+/**
+ * An array of numbers in linear memory, row-major. Made by `tensor`, `zeros`, `ones` and `variable`.
+ */
+export class Tensor {
+  #memory;
+  #dtype;
+  #shape;
+  #size;
+  #byteOffset;
+  /** @type {TensorData | undefined} */
+  #view;
+  #disposed = false;
+
+  /**
+   * @param {Memory} memory
+   * @param {DType} dtype
+   * @param {readonly number[]} shape
+   */
+  constructor(memory, dtype, shape) {
+    this.#memory = memory;
+    this.#dtype = dtype;
+    this.#shape = Object.freeze([...shape]);
+    this.#size = sizeOf(shape);
+    this.#byteOffset = memory.allocate(this.#size * ARRAYS[dtype].BYTES_PER_ELEMENT);
+    countTensor(memory, 1);
+  }
+
+  /** @returns {true} */
+  get [TENSOR]() {
+    return true;
+  }
+
+  /** @returns {readonly number[]} the length of each dimension; [] for a scalar */
+  get shape() {
+    return this.#shape;
+  }
+
+  /** @returns {number} how many elements it has */
+  get size() {
+    return this.#size;
+  }
+
+  /** @returns {DType} */
+  get dtype() {
+    return this.#dtype;
+  }
+
+  /** @returns {Memory} where it lives */
+  get memory() {
+    return this.#memory;
+  }
+
+  /** @returns {boolean} */
+  get isDisposed() {
+    return this.#disposed;
+  }
+
+  /**
+   * @returns {number} where it lies in linear memory, in bytes
+   * @throws {Error} if it is disposed
+   */
+  get byteOffset() {
+    if (this.#disposed) throw disposedError(this);
+    return this.#byteOffset;
+  }
+
+  /**
+   * @returns {TensorData} its elements, as a view that is right at the moment it is read: memory that grows detaches
+   *   older ones, so read it again instead of keeping it
+   * @throws {Error} if it is disposed
+   */
+  get data() {
+    if (this.#disposed) throw disposedError(this);
+    const buffer = this.#memory.buffer;
+    if (this.#view?.buffer !== buffer) this.#view = new ARRAYS[this.#dtype](buffer, this.#byteOffset, this.#size);
+    return /** @type {TensorData} */ (this.#view);
+  }
+
+  /**
+   * Copies values in.
+   *
+   * @param {Values | Tensor} values as many numbers as the tensor has, flat or nested in its shape
+   * @returns {this}
+   * @throws {TypeError | RangeError} for what is no array of numbers, or another length; nothing is written then
+   */
+  set(values) {
+    this.data.set(this.checked(describe(this), values));
+    return this;
+  }
+
+  /**
+   * Checks values without copying them, for callers that write all or nothing.
+   *
+   * @param {string} name what messages call the values
+   * @param {Values | Tensor} values
+   * @returns {TypedArray} as many numbers in a row as the tensor has
+   * @throws {TypeError | RangeError} see `set`
+   */
+  checked(name, values) {
+    return flatValues(name, values, this);
+  }
+
+  /**
+   * @returns {NestedNumbers} its elements as nested arrays, a number for a scalar
+   */
+  toArray() {
+    const data = this.data;
+    let next = 0;
+    /** @type {(dimension: number) => NestedNumbers} */
+    const level = (dimension) => {
+      if (dimension === this.#shape.length) return data[next++];
+      return Array.from({ length: this.#shape[dimension] }, () => level(dimension + 1));
+    };
+    return level(0);
+  }
+
+  /** Frees its memory; calling it again does nothing. */
+  dispose() {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#view = undefined;
+    this.#memory.free(this.#byteOffset);
+    countTensor(this.#memory, -1);
+  }
+}
+
+/**
+ * A tensor that an optimizer trains. Made by `variable`.
+ */
+export class Variable extends Tensor {
+  /** @type {Tensor | null} */
+  #gradient = null;
+  /** The buffer that `gradientBuffer` hands out and arrays are copied into. @type {Tensor | undefined} */
+  #buffer;
+
+  /**
+   * @param {Memory} memory
+   * @param {DType} dtype
+   * @param {readonly number[]} shape
+   * @param {string} name
+   * @param {boolean} trainable
+   * @param {((variable: Variable) => void) | undefined} constraint
+   */
+  constructor(memory, dtype, shape, name, trainable, constraint) {
+    super(memory, dtype, shape);
+    /** Its name, in checkpoints, messages and `excludeFromWeightDecay`. */
+    this.name = name;
+    /** Whether a model should hand it to an optimizer. */
+    this.trainable = trainable;
+    /** Called with the variable after each step that gave it a gradient, to change it in place; after the average. */
+    this.constraint = constraint;
+  }
+
+  /** @returns {true} */
+  get [VARIABLE]() {
+    return true;
+  }
+
+  /** @returns {Tensor | null} the gradient of the next step; null: there is none, and the step skips the variable */
+  get gradient() {
+    return this.#gradient;
+  }
+
+  /**
+   * A tensor is referred to, not copied; an array is copied into the variable's own buffer; null clears.
+   *
+   * @param {Tensor | Values | null} gradient as many elements as the variable has
+   * @throws {TypeError | RangeError} for what is no gradient of this variable; nothing has changed then
+   */
+  set gradient(gradient) {
+    this.#gradient = gradient === null ? null : this.placeGradient(gradient);
+  }
+
+  /**
+   * @returns {Tensor} the variable's own gradient buffer, zeros when first made and now its `.gradient`: whoever writes
+   *   gradients here saves a copy
+   */
+  gradientBuffer() {
+    this.#gradient = this.#ownBuffer();
+    return this.#gradient;
+  }
+
+  /**
+   * Brings a gradient into linear memory without making it the variable's `.gradient`: a tensor stays where it is, an
+   * array is copied into the own buffer.
+   *
+   * @param {Tensor | Values} gradient
+   * @returns {Tensor} where it lies now
+   * @throws {TypeError | RangeError} see `checkGradient`
+   */
+  placeGradient(gradient) {
+    const checked = checkGradient(this, gradient);
+    if (isTensor(checked)) return checked;
+    const values = outlastingGrowth(checked, this.memory);
+    const buffer = this.#ownBuffer();
+    buffer.data.set(values);
+    return buffer;
+  }
+
+  #ownBuffer() {
+    if (this.isDisposed) throw disposedError(this);
+    if (this.#buffer === undefined || this.#buffer.isDisposed) {
+      this.#buffer = zerosOf(this.memory, this.dtype, this.shape);
+    }
+    return this.#buffer;
+  }
+
+  /** Frees its memory and its gradient buffer; calling it again does nothing. */
+  dispose() {
+    this.#buffer?.dispose();
+    super.dispose();
+  }
+}
+
+// Node 18 has no Symbol.dispose yet.
+if (Symbol.dispose) {
+  Object.defineProperty(Tensor.prototype, Symbol.dispose, {
+    value: /** @this {Tensor} */ function dispose() {
+      this.dispose();
+    },
+  });
+}
+
+/**
+ * @param {Values} values a number makes a scalar, nested arrays give the shape, a typed array one dimension
+ * @param {object} [options]
+ * @param {readonly number[]} [options.shape] instead; its product must be the number of values
+ * @param {DType} [options.dtype] default float32; numbers are rounded to it
+ * @param {Memory} [options.memory] default `Memory.default`
+ * @returns {Tensor} a copy of the values in linear memory
+ * @throws {TypeError | RangeError} for what is no such array
+ */
+export function tensor(values, options = {}) {
+  knownOptions('tensor', options, ['shape', 'dtype', 'memory']);
+  const plan = planOf('values', values, options);
+  const made = new Tensor(plan.memory, plan.dtype, plan.shape);
+  made.data.set(plan.flat);
+  return made;
+}
+
+/**
+ * @param {readonly number[]} shape
+ * @param {object} [options]
+ * @param {DType} [options.dtype] default float32
+ * @param {Memory} [options.memory] default `Memory.default`
+ * @returns {Tensor} filled with 0
+ */
+export function zeros(shape, options = {}) {
+  return filled('zeros', shape, options, 0);
+}
+
+/**
+ * @param {readonly number[]} shape
+ * @param {object} [options]
+ * @param {DType} [options.dtype] default float32
+ * @param {Memory} [options.memory] default `Memory.default`
+ * @returns {Tensor} filled with 1
+ */
+export function ones(shape, options = {}) {
+  return filled('ones', shape, options, 1);
+}
+
+/**
+ * @param {Values | Tensor} values as for `tensor`; a tensor is copied, with its shape and dtype
+ * @param {object} [options]
+ * @param {string} [options.name] default `variable`, `variable_1` …
+ * @param {boolean} [options.trainable] default true
+ * @param {(variable: Variable) => void} [options.constraint] called after each step to change the variable in place
+ * @param {readonly number[]} [options.shape]
+ * @param {DType} [options.dtype] default float32
+ * @param {Memory} [options.memory] default `Memory.default`
+ * @returns {Variable} the start values in linear memory, to be trained
+ * @throws {TypeError | RangeError} for what is no such array
+ */
+export function variable(values, options = {}) {
+  knownOptions('variable', options, ['name', 'trainable', 'constraint', 'shape', 'dtype', 'memory']);
+  const { name, trainable = true, constraint } = options;
+  if (name !== undefined && typeof name !== 'string') throw typeError('name', 'a string', name);
+  boolean('trainable', trainable);
+  if (constraint !== undefined && typeof constraint !== 'function') {
+    throw typeError('constraint', 'a function', constraint);
+  }
+  const plan = planOf('values', values, options);
+  const made = new Variable(plan.memory, plan.dtype, plan.shape, name ?? autoName('variable'), trainable, constraint);
+  made.data.set(plan.flat);
+  return made;
+}
+
+/**
+ * @param {Variable} of
+ * @param {unknown} gradient a tensor of the variable's memory, or an array
+ * @returns {Tensor | TensorData | TypedArray} the tensor, or the array made flat; nothing is written
+ * @throws {TypeError | RangeError} if it is neither, of another dtype, memory or length
+ * @throws {Error} if it is a disposed tensor
+ */
+export function checkGradient(of, gradient) {
+  const name = `gradient of ${describe(of)}`;
+  if (!isTensor(gradient)) return flatValues(name, gradient, of);
+  if (gradient.isDisposed) throw disposedError(gradient);
+  if (gradient.memory !== of.memory) throw rangeError(name, "a tensor in the variable's memory", 'one in another memory');
+  if (gradient.dtype !== of.dtype) throw typeError(name, `a tensor of ${of.dtype}`, `one of ${gradient.dtype}`);
+  if (gradient.size !== of.size) {
+    throw new RangeError(`${name} must have ${of.size} elements, got ${gradient.size}`);
+  }
+  return gradient;
+}
+
+/**
+ * A tensor of zeros, for code that has checked its arguments.
+ *
+ * @param {Memory} memory
+ * @param {DType} dtype
+ * @param {readonly number[]} shape
+ * @returns {Tensor}
+ */
+export function zerosOf(memory, dtype, shape) {
+  const made = new Tensor(memory, dtype, shape);
+  made.data.fill(0);
+  return made;
+}
+
+/**
+ * @param {Tensor} tensor
+ * @returns {string} what messages call it
+ */
+export function describe(tensor) {
+  return isVariable(tensor) ? `variable ${show(tensor.name)}` : `tensor of shape [${tensor.shape}]`;
+}
+
+/**
+ * @param {Tensor} tensor
+ * @returns {Error} to throw
+ */
+export function disposedError(tensor) {
+  return new Error(`${describe(tensor)} is disposed`);
+}
+
+/**
+ * @param {string} name
+ * @param {readonly number[]} shape
+ * @param {{ dtype?: DType, memory?: Memory }} options
+ * @param {number} value
+ * @returns {Tensor}
+ */
+function filled(name, shape, options, value) {
+  knownOptions(name, options, ['dtype', 'memory']);
+  const { dtype, memory } = placeOf(options);
+  const made = new Tensor(memory, dtype, checkShape(shape));
+  made.data.fill(value);
+  return made;
+}
+
+/**
+ * @param {{ dtype?: DType, memory?: Memory }} options
+ * @returns {{ dtype: DType, memory: Memory }} checked
+ */
+function placeOf({ dtype = 'float32', memory = Memory.default }) {
+  if (!Object.hasOwn(ARRAYS, dtype)) throw typeError('dtype', "'float32', 'float64' or 'int32'", dtype);
+  if (!(memory instanceof Memory)) throw typeError('memory', 'a Memory', memory);
+  return { dtype, memory };
+}
+
+/**
+ * Checks everything about a tensor to be made, before anything is allocated.
+ *
+ * @param {string} name
+ * @param {Values | Tensor} values
+ * @param {{ shape?: readonly number[], dtype?: DType, memory?: Memory }} options
+ * @returns {{ dtype: DType, memory: Memory, shape: readonly number[], flat: TypedArray }}
+ */
+function planOf(name, values, options) {
+  const ownDtype = isTensor(values) ? values.dtype : undefined;
+  const { dtype, memory } = placeOf({ ...options, dtype: options.dtype ?? ownDtype });
+  const shape = options.shape !== undefined ? checkShape(options.shape) : shapeOf(name, values);
+  const flat = flatValues(name, values, { size: sizeOf(shape), shape, dtype });
+  return { dtype, memory, shape, flat: outlastingGrowth(flat, memory) };
+}
+
+/**
+ * @param {TypedArray} values
+ * @param {Memory} memory that may grow before the values are copied, which would detach a view of it
+ * @returns {TypedArray} the values, or a copy of them if they lie in that memory
+ */
+function outlastingGrowth(values, memory) {
+  return values.buffer === memory.buffer ? values.slice() : values;
+}
+
+/**
+ * @param {readonly number[]} shape
+ * @returns {readonly number[]}
+ */
+function checkShape(shape) {
+  if (!Array.isArray(shape)) throw typeError('shape', 'an array of lengths', shape);
+  shape.forEach((length, i) => integer(`shape[${i}]`, length, 0));
+  return shape;
+}
+
+/** @param {readonly number[]} shape */
+function sizeOf(shape) {
+  return shape.reduce((product, length) => product * length, 1);
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} values
+ * @returns {readonly number[]} the lengths along the first element of each level
+ */
+function shapeOf(name, values) {
+  if (isTensor(values)) return values.shape;
+  if (typeof values === 'number') return [];
+  if (isTypedArray(values)) return [values.length];
+  if (!Array.isArray(values)) throw typeError(name, 'a number, an array of numbers or a typed array', values);
+  const shape = [];
+  for (let level = /** @type {unknown} */ (values); Array.isArray(level); level = level[0]) shape.push(level.length);
+  return shape;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} values a number, nested or typed array, or tensor
+ * @param {{ size: number, shape: readonly number[], dtype: DType }} target
+ * @returns {TypedArray} the numbers in a row, as many as the target has
+ * @throws {TypeError | RangeError}
+ */
+function flatValues(name, values, target) {
+  const flat = toFlat(name, values, target);
+  if (flat.length !== target.size) {
+    throw new RangeError(`${name} must have ${target.size} elements (shape [${target.shape}]), got ${flat.length}`);
+  }
+  if (target.dtype === 'int32' && !(flat instanceof Int32Array)) {
+    flat.forEach((value, i) => integer(`${name}[${i}]`, value, -(2 ** 31), 2 ** 31 - 1));
+  }
+  return flat;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} values
+ * @param {{ shape: readonly number[] }} target
+ * @returns {TypedArray}
+ */
+function toFlat(name, values, target) {
+  if (isTensor(values)) return values.data;
+  if (isTypedArray(values)) return values;
+  if (typeof values === 'number') return Float64Array.of(values);
+  if (!Array.isArray(values)) throw typeError(name, 'a number, an array of numbers or a typed array', values);
+  const isFlat = values.every((value) => typeof value === 'number');
+  if (isFlat) return Float64Array.from(values);
+  /** @type {number[]} */
+  const flat = [];
+  flatten(name, values, shapeOf(name, values), 0, flat);
+  if (`${shapeOf(name, values)}` !== `${target.shape}`) {
+    throw new RangeError(`${name} must have shape [${target.shape}], got [${shapeOf(name, values)}]`);
+  }
+  return Float64Array.from(flat);
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} values
+ * @param {readonly number[]} shape
+ * @param {number} dimension
+ * @param {number[]} flat
+ */
+function flatten(name, values, shape, dimension, flat) {
+  if (dimension === shape.length) {
+    if (typeof values !== 'number') throw typeError(name, 'made of numbers nested to one depth', values);
+    flat.push(values);
+    return;
+  }
+  if (!Array.isArray(values) || values.length !== shape[dimension]) {
+    throw rangeError(name, `nested in rows of equal length (${shape[dimension]} here)`, values);
+  }
+  for (const value of values) flatten(name, value, shape, dimension + 1, flat);
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is TypedArray}
+ */
+function isTypedArray(value) {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView) && !(value instanceof BigInt64Array)
+    && !(value instanceof BigUint64Array);
+}
