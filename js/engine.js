@@ -133,6 +133,28 @@ export class Engine {
   }
 
   /**
+   * @param {OptionField} field of type double
+   * @param {number} value is rounded to float32, as frameworks do that hold the number in a float32 variable
+   */
+  setFloat(field, value) {
+    this.setNumber(field, value);
+    const index = (this.#optionsOffset - this.#block + layout.options[field]) / 8;
+    this.#doubles[index] = Math.fround(this.#doubles[index]);
+  }
+
+  /**
+   * Copies a number out of an array: handed over as an argument, it might be boxed on the heap, in every step.
+   *
+   * @param {OptionField} field of type double
+   * @param {ArrayLike<number>} array
+   * @param {number} index
+   */
+  copyNumber(field, array, index) {
+    this.#refreshViews();
+    this.#doubles[(this.#optionsOffset - this.#block + layout.options[field]) / 8] = array[index];
+  }
+
+  /**
    * @param {OptionField} field of type uint32_t
    * @param {number} value
    */

@@ -76,6 +76,8 @@ export class RMSprop {
   #rate;
   /** @type {((step: number) => number) | LearningRateSchedule | undefined} */
   #rateSource;
+  /** The momentum of the first average, which Keras makes a copy, and of all others. */
+  #emaMomentum;
   /** @type {Engine | undefined} */
   #engine;
   /** @type {{ variables: ReadonlySet<Variable>, pattern: RegExp | undefined }} */
@@ -101,7 +103,8 @@ export class RMSprop {
   constructor(options = {}) {
     knownOptions('RMSprop', options, OPTIONS);
     this.#options = checkOptions(options);
-    const { learningRate } = this.#options;
+    const { learningRate, emaMomentum } = this.#options;
+    this.#emaMomentum = Float64Array.of(0, emaMomentum);
     this.#name = options.name ?? autoName('rm_sprop');
     this.#iteration = new Tensor(Memory.default, 'int32', []);
     this.#iteration.data[0] = 0;
@@ -184,6 +187,7 @@ export class RMSprop {
     this.#ready('build');
     if (this.#engine === undefined) {
       this.#engine = new Engine(variables, this.#slotSpecs());
+      this.#writeConstants(this.#engine);
       this.#markExcluded();
       return;
     }
@@ -528,29 +532,24 @@ export class RMSprop {
    * Everything that can fail comes first; then the kernels run, and at last the constraints.
    *
    * @param {Engine} engine with the gradients of this call
-   * @param {number | undefined} [lossScale] what the gradients are divided by
+   * @param {number} [dynamicScale] what the gradients are divided by, where it is not the option `lossScaleFactor`
    */
-  #update(engine, lossScale = this.#options.lossScaleFactor) {
-    const { weightDecay, gradientAccumulationSteps, emaMomentum, emaOverwriteFrequency } = this.#options;
+  #update(engine, dynamicScale) {
+    const { weightDecay, gradientAccumulationSteps, lossScaleFactor, emaOverwriteFrequency } = this.#options;
     const calls = this.#iteration.data[0];
     const updates = this.#updatesBefore(calls);
     const holds = gradientAccumulationSteps !== undefined && (calls + 1) % gradientAccumulationSteps !== 0;
     this.#checkGradientsExist(engine);
-    if (!holds) this.#setHyperparameters(engine, calls);
+    if (!holds) this.#writeHyperparameters(engine, calls);
 
     let flags = 0;
     if (holds) flags |= constants.RMS_HOLD;
-    if (lossScale !== undefined) {
-      flags |= constants.RMS_UNSCALE;
-      engine.setNumber('loss_scale', lossScale);
-    }
-    if (weightDecay !== undefined) {
-      flags |= constants.RMS_DECAY_WEIGHTS;
-      engine.setNumber('weight_decay', weightDecay);
-    }
+    if (weightDecay !== undefined) flags |= constants.RMS_DECAY_WEIGHTS;
+    if (lossScaleFactor !== undefined || dynamicScale !== undefined) flags |= constants.RMS_UNSCALE;
     if (emaOverwriteFrequency && (updates + 1) % emaOverwriteFrequency === 0) flags |= constants.RMS_OVERWRITE;
-    engine.setNumber('ema_momentum', updates === 0 ? 0 : emaMomentum);
     engine.setWord('flags', flags);
+    if (dynamicScale !== undefined) engine.setNumber('loss_scale', dynamicScale);
+    engine.copyNumber('ema_momentum', this.#emaMomentum, updates === 0 ? 0 : 1);
     engine.place();
     engine.step();
 
@@ -561,28 +560,45 @@ export class RMSprop {
   }
 
   /**
+   * What stays the same for the life of the engine.
+   *
    * @param {Engine} engine
-   * @param {number} calls
    */
-  #setHyperparameters(engine, calls) {
-    const { rho, momentum, epsilon, gradientAccumulationSteps, clip, clipLimit } = this.#options;
+  #writeConstants(engine) {
+    const { rho, momentum, epsilon, weightDecay, lossScaleFactor, gradientAccumulationSteps, clip, clipLimit } = this.#options;
+    if (typeof rho === 'number') engine.setNumber('rho', rho);
+    if (typeof momentum === 'number') engine.setNumber('momentum', momentum);
+    if (typeof epsilon === 'number') engine.setNumber('epsilon', epsilon);
+    engine.setNumber('weight_decay', weightDecay ?? 0);
+    engine.setNumber('loss_scale', lossScaleFactor ?? 1);
+    engine.setNumber('accumulation_steps', gradientAccumulationSteps ?? 1);
+    engine.setNumber('clip_limit', clipLimit);
+    engine.setWord('clip', clip);
+  }
+
+  /**
+   * What may be different in each update. All callbacks are asked before anything is written.
+   *
+   * @param {Engine} engine
+   * @param {number} calls of `apply` before this one
+   */
+  #writeHyperparameters(engine, calls) {
+    const { rho, momentum, epsilon } = this.#options;
     this.#running = 'a callback';
     try {
-      const rate = this.#rate === undefined ? evaluate('learningRate', this.#source(), calls) : this.#rate.data[0];
-      const currentRho = evaluate('rho', rho, calls);
-      const currentMomentum = evaluate('momentum', momentum, calls);
-      const currentEpsilon = evaluate('epsilon', epsilon, calls);
+      const rate = this.#rate ?? evaluate('learningRate', this.#source(), calls);
+      const nextRho = typeof rho === 'function' ? evaluate('rho', rho, calls) : undefined;
+      const nextMomentum = typeof momentum === 'function' ? evaluate('momentum', momentum, calls) : undefined;
+      const nextEpsilon = typeof epsilon === 'function' ? evaluate('epsilon', epsilon, calls) : undefined;
       // Keras holds the rate as float32; all others go to the kernels as they are.
-      engine.setNumber('learning_rate', Math.fround(rate));
-      engine.setNumber('rho', currentRho);
-      engine.setNumber('momentum', currentMomentum);
-      engine.setNumber('epsilon', currentEpsilon);
+      if (typeof rate === 'number') engine.setFloat('learning_rate', rate);
+      else engine.copyNumber('learning_rate', rate.data, 0);
+      if (nextRho !== undefined) engine.setNumber('rho', nextRho);
+      if (nextMomentum !== undefined) engine.setNumber('momentum', nextMomentum);
+      if (nextEpsilon !== undefined) engine.setNumber('epsilon', nextEpsilon);
     } finally {
       this.#running = undefined;
     }
-    engine.setNumber('accumulation_steps', gradientAccumulationSteps ?? 1);
-    engine.setWord('clip', clip);
-    engine.setNumber('clip_limit', clipLimit);
   }
 
   /**
@@ -777,12 +793,11 @@ function checkRate(rate) {
 
 /**
  * @param {string} name
- * @param {Rate} source
+ * @param {((step: number) => number) | LearningRateSchedule} source
  * @param {number} step
- * @returns {number}
+ * @returns {number} what it says, a finite number
  */
 function evaluate(name, source, step) {
-  if (typeof source === 'number') return source;
   const value = typeof source === 'function' ? source(step) : source.at(step);
   if (typeof value !== 'number' || !Number.isFinite(value)) {
     const Kind = typeof value === 'number' ? RangeError : TypeError;

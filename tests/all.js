@@ -1,0 +1,109 @@
+/**
+ * `npm test`: sets the machine up, then lint, types, builds and tests, in this order, until one fails.
+ *
+ * The process ends with the exit code of the step that failed, or with 0.
+ */
+import { spawnSync } from 'node:child_process';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const modules = join(root, 'node_modules');
+
+/**
+ * @param {string[]} args
+ * @returns {string[]} the command that runs them with this Node
+ */
+const node = (...args) => [process.execPath, ...args];
+const tsc = node(join(modules, 'typescript/bin/tsc'));
+const scalar = `--import=${pathToFileURL(join(root, 'tests/force-scalar.js'))}`;
+
+/**
+ * What each step is called and runs. A test process finds in RMSPROP_KERNELS which kernels it is to run on.
+ *
+ * @type {{ name: string, before?: () => void, commands: string[][], env?: Record<string, string> }[]}
+ */
+const steps = [
+  { name: 'set-up', commands: [node('tests/setup.js')] },
+  { name: 'lint', commands: [node(join(modules, 'eslint/bin/eslint.js'), '.')] },
+  { name: 'types', commands: [tsc] },
+  {
+    name: 'declarations',
+    before: () => rmSync(join(root, 'dist/types'), { recursive: true, force: true }),
+    commands: [
+      [...tsc, '--project', 'tsconfig.types.json'],
+      // As a user's compiler sees them, who has nothing but them.
+      [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
+        '--lib', 'es2022,dom', 'dist/types/index.d.ts'],
+    ],
+  },
+  { name: 'generated modules are what the sources give', commands: [node('src/build.js', '--check')] },
+  {
+    name: 'native',
+    commands: [
+      ['cmake', '-S', '.', '-B', 'build/native', '-G', 'Ninja'],
+      ['cmake', '--build', 'build/native'],
+      ['ctest', '--test-dir', 'build/native', '--output-on-failure'],
+    ],
+  },
+  {
+    name: 'Node, SIMD kernels',
+    commands: [nodeTests('unit', 'golden', 'python')],
+    env: { RMSPROP_KERNELS: 'simd' },
+  },
+  {
+    name: 'Node, scalar kernels',
+    commands: [nodeTests('unit', 'golden')],
+    env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
+  },
+];
+
+/**
+ * @param {string[]} folders of tests/
+ * @returns {string[]} the command that runs their tests; named one by one, since Node 20 searches a folder otherwise
+ */
+function nodeTests(...folders) {
+  const files = folders.flatMap((folder) => readdirSync(join(root, 'tests', folder), { withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
+    .map(({ name }) => `tests/${folder}/${name}`));
+  return node('--test', '--test-reporter=spec', ...files.sort());
+}
+
+/**
+ * @param {string[]} command
+ * @param {Record<string, string>} [env]
+ * @returns {number} its exit code
+ */
+function run([program, ...args], env) {
+  const { status, error, signal } = spawnSync(program, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  if (error) console.error(error.message);
+  if (signal) console.error(`${program} was ended by ${signal}`);
+  return status ?? 1;
+}
+
+/** @type {{ name: string, seconds: number, exitCode: number }[]} */
+const done = [];
+for (const { name, before, commands, env } of steps) {
+  console.log(`\n== ${name}`);
+  const start = performance.now();
+  before?.();
+  let exitCode = 0;
+  for (const command of commands) {
+    exitCode = run(command, env);
+    if (exitCode !== 0) break;
+  }
+  done.push({ name, seconds: (performance.now() - start) / 1000, exitCode });
+  if (exitCode !== 0) break;
+}
+
+console.log('\n== summary');
+for (const { name, seconds, exitCode } of done) {
+  console.log(`${exitCode === 0 ? 'passed' : 'FAILED'} ${seconds.toFixed(1).padStart(7)} s  ${name}`);
+}
+for (const { name } of steps.slice(done.length)) console.log(`not run            ${name}`);
+process.exitCode = done.find(({ exitCode }) => exitCode !== 0)?.exitCode ?? 0;

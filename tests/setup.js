@@ -1,0 +1,125 @@
+/**
+ * Makes present what `npm test` needs, and does nothing where it is: npm packages, programs, a Python of its own.
+ *
+ *     node tests/setup.js
+ *
+ * Runs before anything is installed: it may import nothing but what Node brings. It never asks: no terminal is needed.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { installManifest } from '../web-demo/install.js';
+import { python, pythonFolder } from './python/python.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/**
+ * What must be on the machine: a command that succeeds where it is, the Debian packages that bring it, and what for.
+ * Without one that only `skips`, those tests are skipped; without another there is no testing.
+ *
+ * @type {{ command: string[], packages: string[], why: string, skips?: boolean }[]}
+ */
+const programs = [
+  { command: ['emcc', '--version'], packages: ['emscripten'], why: 'compiles the WebAssembly modules' },
+  { command: ['cmake', '--version'], packages: ['cmake'], why: 'builds them, and the native library' },
+  { command: ['ninja', '--version'], packages: ['ninja-build'], why: 'runs what cmake plans' },
+  { command: ['cc', '--version'], packages: ['gcc', 'libc6-dev'], why: 'compiles the native tests' },
+  {
+    command: ['python3', '-c', 'import venv, ensurepip'],
+    packages: ['python3', 'python3-venv'],
+    why: "runs the checks against Python's own safetensors",
+    skips: true,
+  },
+];
+
+/** The oldest Node that the linter runs on; the package itself needs 18. */
+const oldestNode = [20, 19];
+
+try {
+  requireNode();
+  installPrograms();
+  installManifest(root);
+  installManifest(join(root, 'web-demo'));
+  installPython();
+} catch (error) {
+  console.error(`set-up: ${error instanceof Error ? error.message : error}`);
+  process.exit(1);
+}
+
+function requireNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < oldestNode[0] || (major === oldestNode[0] && minor < oldestNode[1])) {
+    throw new Error(`the tests need Node.js ${oldestNode.join('.')} or newer, this is ${process.versions.node}`);
+  }
+}
+
+function installPrograms() {
+  const missing = programs.filter(({ command }) => !succeeds(command));
+  if (missing.length === 0) return;
+  for (const { command: [name], why } of missing) console.log(`${name} is missing: it ${why}`);
+
+  const packages = missing.flatMap((program) => program.packages);
+  const install = ['apt-get', 'install', '--yes', '--no-install-recommends', ...packages];
+  if (succeeds(['apt-get', '--version']) && process.getuid?.() === 0) {
+    console.log(`Installing ${packages.join(', ')} by apt-get, which takes a minute or two ...`);
+    try {
+      run(['apt-get', 'update']);
+      run(install);
+    } catch (error) {
+      console.error(error instanceof Error ? error.message : error); // whether it matters is seen below
+    }
+  }
+  const needed = missing.filter(({ command, skips }) => !skips && !succeeds(command));
+  if (needed.length === 0) return;
+  throw new Error([
+    `${needed.map(({ command: [name] }) => name).join(', ')} must be installed. On Debian or Ubuntu:`,
+    `  sudo apt-get update && sudo ${install.join(' ')}`,
+    'Elsewhere: by the package manager, Emscripten by its own installer, emsdk. Then run this again.',
+  ].join('\n'));
+}
+
+/** Makes tests/.venv as tests/python/requirements.txt says; where that cannot be, says why and leaves none. */
+function installPython() {
+  const requirements = join(root, 'tests/python/requirements.txt');
+  const wanted = readFileSync(requirements, 'utf8');
+  const note = join(pythonFolder, '.requirements');
+  if (existsSync(note) && readFileSync(note, 'utf8') === wanted && succeeds([python, '--version'])) return;
+
+  rmSync(pythonFolder, { recursive: true, force: true });
+  console.log('Installing tests/python/requirements.txt into tests/.venv (once, from the Python package index) ...');
+  try {
+    run(['python3', '-m', 'venv', pythonFolder]);
+    run([python, '-m', 'pip', 'install', '--disable-pip-version-check', '--no-input', '--quiet', '-r', requirements]);
+    writeFileSync(note, wanted);
+  } catch (error) {
+    rmSync(pythonFolder, { recursive: true, force: true });
+    console.log(`${error instanceof Error ? error.message : error}\nThe Python checks will be skipped: see above why.`);
+  }
+}
+
+/**
+ * @param {string[]} command
+ * @returns {boolean} whether it could be run and ended well
+ */
+function succeeds([program, ...args]) {
+  return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
+}
+
+/**
+ * @param {string[]} command
+ * @throws {Error} with all that it said, when it fails
+ */
+function run([program, ...args]) {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const { status, error, stdout, stderr } = spawnSync(program, args, {
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 2 ** 28,
+  });
+  if (status !== 0) {
+    const cause = error?.message ?? `exit code ${status}`;
+    throw new Error(`${stdout ?? ''}${stderr ?? ''}${[program, ...args].join(' ')} failed: ${cause}`);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * n steps, or some steps, save, load somewhere else and the rest of the steps: equal bits.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RMSprop, readSafetensors, schedules, variable, writeSafetensors } from 'rmsprop-wasm';
+
+const CONFIGURATIONS = {
+  plain: {},
+  everything: { momentum: 0.9, centered: true, weightDecay: 0.1, globalClipnorm: 1, useEma: true, emaOverwriteFrequency: 3 },
+  'accumulation, stopped in the middle of a window': { gradientAccumulationSteps: 4, momentum: 0.5, useEma: true },
+  'loss scale': { lossScaleFactor: 3, clipvalue: 0.5 },
+  schedule: () => ({ learningRate: new schedules.ExponentialDecay({ initialLearningRate: 0.1, decaySteps: 2, decayRate: 0.5 }) }),
+};
+
+const makeVariables = () => [variable([[1, 2], [3, 4]], { name: 'kernel' }), variable([5, 6], { name: 'bias' }), variable([7], { name: 'kernel' })];
+const gradients = (/** @type {number} */ step) => [[[step, -1], [0.5, 2]], [0.1 * step, 3], [-step]];
+
+for (const [name, options] of Object.entries(CONFIGURATIONS)) {
+  test(`n steps equal save, load and the rest of the steps: ${name}`, () => {
+    const make = () => new RMSprop(typeof options === 'function' ? options() : options);
+    const [straight, first, second] = [make(), make(), make()];
+    const [a, b, c] = [makeVariables(), makeVariables(), makeVariables()];
+    for (let step = 0; step < 10; step++) straight.apply(gradients(step), a);
+    for (let step = 0; step < 6; step++) first.apply(gradients(step), b);
+    const bytes = first.save({ variables: true });
+    second.build(c);
+    second.load(bytes);
+    for (let step = 6; step < 10; step++) second.apply(gradients(step), c);
+    const state = (/** @type {RMSprop} */ optimizer, /** @type {any[]} */ variables) =>
+      [...variables, ...optimizer.variables].map((t) => Buffer.from(t.data.slice().buffer).toString('hex'));
+    assert.deepEqual(state(second, c), state(straight, a));
+    assert.equal(second.iterations, straight.iterations);
+  });
+}
+
+test('the file names what it holds, and without the weights it holds the state alone', () => {
+  const variables = makeVariables();
+  const optimizer = new RMSprop({ name: 'mine', momentum: 0.5 });
+  optimizer.apply(gradients(1), variables);
+  const { tensors, metadata } = readSafetensors(optimizer.save());
+  assert.deepEqual([...tensors.keys()].sort(),
+    ['bias/momentum', 'bias/velocity', 'kernel#1/momentum', 'kernel#1/velocity', 'kernel/momentum', 'kernel/velocity']);
+  assert.deepEqual(tensors.get('kernel/velocity')?.shape, [2, 2]);
+  assert.deepEqual(JSON.parse(metadata.config), optimizer.getConfig());
+  assert.deepEqual(JSON.parse(metadata.counters), { iteration: 1, learning_rate: optimizer.learningRate });
+  assert.deepEqual([metadata.format, metadata.format_version, metadata.dialect], ['rmsprop-wasm', '1', 'keras']);
+  assert.equal(readSafetensors(optimizer.save({ variables: true })).tensors.size, 9);
+});
+
+test('NaN, infinities and -0 come back bit for bit', () => {
+  const v = variable([NaN, -Infinity, -0, 1e-45]);
+  const optimizer = new RMSprop();
+  optimizer.build([v]);
+  const bits = () => Buffer.from(v.data.slice().buffer).toString('hex');
+  const before = bits();
+  const bytes = optimizer.save({ variables: true });
+  v.data.fill(0);
+  optimizer.load(bytes);
+  assert.equal(bits(), before);
+});
+
+test('the rate of the file is taken over, a schedule stays', () => {
+  const v = variable([1], { name: 'w' });
+  const optimizer = new RMSprop({ learningRate: 0.5 });
+  optimizer.build([v]);
+  const bytes = optimizer.save();
+  optimizer.learningRate = 0.25;
+  optimizer.load(bytes);
+  assert.equal(optimizer.learningRate, 0.5);
+  const scheduled = new RMSprop({ learningRate: () => 0.125 });
+  scheduled.build([v]);
+  scheduled.load(bytes);
+  assert.equal(scheduled.learningRate, 0.125);
+});
+
+test('a file that does not fit is refused, and nothing is written', () => {
+  const v = variable([1, 2], { name: 'w' });
+  const optimizer = new RMSprop({ momentum: 0.5 });
+  optimizer.apply([[1, 1]], [v]);
+  const file = readSafetensors(optimizer.save({ variables: true }));
+  const other = (/** @type {Record<string, any>} */ changes, /** @type {Record<string, string>} */ metadata = {}) =>
+    writeSafetensors(
+      Object.fromEntries(Object.entries({ ...Object.fromEntries(file.tensors), ...changes }).filter(([, t]) => t !== null)),
+      { ...file.metadata, ...metadata },
+    );
+  const two = { shape: [2], data: new Float32Array(2) };
+  /** @type {[Uint8Array, RegExp][]} */
+  const cases = [
+    [other({ 'w/velocity': null, w: null }), /must hold "w\/velocity", got none/],
+    [other({ 'w/average': two }), /holds "w\/average", which this optimizer has not/],
+    [other({ 'w/velocity': { shape: [1, 2], data: new Float32Array(2) } }), /"w\/velocity" must be F32 of shape \[2\], got F32 of shape \[1,2\]/],
+    [other({ 'w/momentum': { shape: [2], data: new Float64Array(2) } }), /"w\/momentum" must be F32 of shape \[2\], got F64/],
+    [other({}, { format: 'pt' }), /format must be "rmsprop-wasm", got "pt"/],
+    [other({}, { format_version: '2' }), /format_version must be "1", got "2"/],
+    [other({}, { dialect: 'torch' }), /dialect must be "keras", got "torch"/],
+    [other({}, { counters: '{' }), /counters must be a JSON object, got "{"/],
+    [other({}, { counters: '{"iteration":-1}' }), /iteration must be an integer of at least 0, got -1/],
+    [other({}, { counters: '{"iteration":1,"learning_rate":null}' }), /learning_rate must be a finite number, got null/],
+    [optimizer.save().subarray(0, 100), /./],
+  ];
+  const state = () => [v, ...optimizer.variables].map((t) => [...t.data]);
+  const before = state();
+  for (const [bytes, message] of cases) {
+    assert.throws(() => optimizer.load(bytes), message);
+    assert.deepEqual(state(), before);
+  }
+});
+
+test('two tensors never share a name', () => {
+  const optimizer = new RMSprop();
+  optimizer.build([variable([1], { name: 'a/velocity' }), variable([1], { name: 'a' })]);
+  assert.throws(() => optimizer.save({ variables: true }), /two tensors would be saved as "a\/velocity": rename a variable/);
+  assert.ok(optimizer.save().length > 0);
+});
