@@ -1,7 +1,6 @@
 /**
- * The checks that guard every public entry, and the one form of their messages:
- * name, expectation, received ("emaMomentum must be in [0, 1], got 1.5").
- * `TypeError` for the wrong kind of value, `RangeError` for a value out of range.
+ * The checks that guard every public entry, and the one form of their messages: name, expectation, received
+ * ("emaMomentum must be in [0, 1], got 1.5"). TypeError for the wrong kind of value, RangeError for one out of range.
  */
 
 /**
@@ -10,12 +9,10 @@
  */
 export function show(value) {
   if (typeof value === 'string') return JSON.stringify(value);
-  if (typeof value === 'function') return `a function${value.name ? ` (${value.name})` : ''}`;
-  if (typeof value === 'bigint') return `${value}n`;
-  if (Array.isArray(value)) return `an array of length ${value.length}`;
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name} of ${value.byteLength} bytes`;
-  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'without prototype'})`;
-  return String(value);
+  if (typeof value === 'function') return `function ${value.name}`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  const length = /** @type {{ length?: unknown }} */ (value).length;
+  return `${value.constructor?.name}${length === undefined ? '' : ` of length ${length}`}`;
 }
 
 /**
@@ -41,11 +38,33 @@ export function rangeError(name, expectation, value) {
 /**
  * @param {string} name
  * @param {unknown} value
+ * @param {'boolean' | 'function' | 'object' | 'string'} type null is no object
+ * @returns {any} the value, of that type
+ */
+export function ofType(name, value, type) {
+  if (typeof value !== type || value === null) throw typeError(name, `of type ${type}`, value);
+  return value;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {any[]} the value, an array
+ */
+export function array(name, value) {
+  if (!Array.isArray(value)) throw typeError(name, 'an array', value);
+  return value;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @param {string} [expectation] for the message
  * @returns {number} the value, a finite number
  */
-export function finite(name, value) {
-  if (typeof value !== 'number') throw typeError(name, 'a finite number', value);
-  if (!Number.isFinite(value)) throw rangeError(name, 'a finite number', value);
+export function finite(name, value, expectation = 'a finite number') {
+  if (typeof value !== 'number') throw typeError(name, expectation, value);
+  if (!Number.isFinite(value)) throw rangeError(name, expectation, value);
   return value;
 }
 
@@ -57,65 +76,43 @@ export function finite(name, value) {
  * @returns {number} the value, an integer in [minimum, maximum]
  */
 export function integer(name, value, minimum, maximum = Number.MAX_SAFE_INTEGER) {
-  const expectation = maximum === Number.MAX_SAFE_INTEGER
-    ? `an integer of at least ${minimum}`
-    : `an integer in [${minimum}, ${maximum}]`;
-  if (typeof value !== 'number') throw typeError(name, expectation, value);
-  if (!Number.isInteger(value) || value < minimum || value > maximum) throw rangeError(name, expectation, value);
-  return value;
+  const expectation = `an integer in [${minimum}, ${maximum}]`;
+  finite(name, value, expectation);
+  const number = /** @type {number} */ (value);
+  if (!Number.isInteger(number) || number < minimum || number > maximum) throw rangeError(name, expectation, value);
+  return number;
 }
 
 /**
- * @param {string} name
- * @param {unknown} value
- * @returns {boolean} the value, a boolean
- */
-export function boolean(name, value) {
-  if (typeof value !== 'boolean') throw typeError(name, 'a boolean', value);
-  return value;
-}
-
-/**
- * Refuses anything that is not a plain options object with known keys.
+ * Refuses an option that does not exist, and names the nearest that does.
  *
  * @param {string} name what the options belong to, for the message
- * @param {unknown} value
+ * @param {unknown} options must be an object without other keys
  * @param {readonly string[]} known
  */
-export function knownOptions(name, value, known) {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw typeError(`${name} options`, 'an object', value);
-  }
-  for (const key of Object.keys(value)) {
+export function knownOptions(name, options, known) {
+  for (const key of Object.keys(ofType(`${name} options`, options, 'object'))) {
     if (!known.includes(key)) {
-      throw new TypeError(`${name} has no option ${show(key)}; did you mean ${show(nearest(key, known))}?`);
+      const [nearest] = [...known].sort((a, b) => editDistance(key, a) - editDistance(key, b));
+      throw new TypeError(`${name} has no option ${show(key)}; did you mean ${show(nearest)}?`);
     }
   }
-}
-
-/**
- * @param {string} word
- * @param {readonly string[]} candidates at least one
- * @returns {string} the candidate with the smallest edit distance, letter case aside
- */
-function nearest(word, candidates) {
-  const distances = candidates.map((candidate) => editDistance(word.toLowerCase(), candidate.toLowerCase()));
-  return candidates[distances.indexOf(Math.min(...distances))];
 }
 
 /**
  * @param {string} a
  * @param {string} b
- * @returns {number} Levenshtein's distance: insertions, deletions and substitutions that turn a into b
+ * @returns {number} Levenshtein's distance, letter case aside: insertions, deletions and substitutions from a to b
  */
 function editDistance(a, b) {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+  /** Row i: the distances from the first i letters of a to the first 0, 1, 2 … of b. */
+  let row = [...b, ''].map((_, j) => j);
+  for (const letter of a.toLowerCase()) {
+    const above = row;
+    row = [above[0] + 1];
+    for (let j = 0; j < b.length; j++) {
+      row.push(Math.min(row[j] + 1, above[j + 1] + 1, above[j] + (letter === b[j].toLowerCase() ? 0 : 1)));
     }
-    row = next;
   }
   return row[b.length];
 }

@@ -3,13 +3,13 @@
  * into the kernels. It knows nothing of hyperparameters, counters or names of frameworks.
  */
 import { layout } from './generated/rmsprop.js';
-import { rangeError, typeError } from './check.js';
+import { array, rangeError, typeError } from './check.js';
 import { kernelsOf } from './module.js';
 import { describe, disposedError, isVariable, zerosOf } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
-/** @typedef {'mean_square' | 'mean_gradient' | 'momentum' | 'average' | 'accumulator'} SlotField fields of rms_tensor */
+/** @typedef {'mean_square' | 'mean_gradient' | 'momentum' | 'average' | 'accumulator'} SlotField of rms_tensor */
 /**
  * @typedef {object} SlotSpec
  * @property {string} name what the framework calls the slot
@@ -30,16 +30,18 @@ export class Engine {
   #variables;
   /** @type {Map<Variable, number>} */
   #indices;
-  /** @type {{ name: string, word: number, tensors: Tensor[] }[]} */
-  #slots;
+  /** One tensor a variable in each. @type {{ name: string, word: number, tensors: Tensor[] }[]} */
+  #slots = [];
   /** The gradient of each variable in the step to come. @type {(Tensor | null)[]} */
   #gradients;
   /** Byte offset of the scratch of norm clips, the step options and the tensor list, one block. */
   #block;
   #optionsOffset;
   #tensorsOffset;
-  /** Views of that block, made anew when the memory has grown. */
+  // Views of that block, made anew when the memory has grown.
+  /** @type {Float64Array} */
   #doubles = new Float64Array();
+  /** @type {Uint32Array} */
   #words = new Uint32Array();
   #disposed = false;
 
@@ -56,7 +58,6 @@ export class Engine {
     this.#variables = [...variables];
     this.#indices = new Map(variables.map((variable, index) => [variable, index]));
     this.#gradients = variables.map(() => null);
-    this.#slots = [];
     try {
       for (const { name, field } of slots) {
         /** @type {Tensor[]} */
@@ -90,15 +91,22 @@ export class Engine {
     return this.#indices.get(variable) ?? -1;
   }
 
-  /**
-   * @param {string} name
-   * @returns {readonly Tensor[] | undefined} the slot of each variable, undefined if there is no such slot
-   */
-  slot(name) {
-    return this.#slots.find((slot) => slot.name === name)?.tensors;
+  /** @returns {readonly { name: string, tensors: readonly Tensor[] }[]} in the order of the specs */
+  get slots() {
+    return this.#slots;
   }
 
   /**
+   * @param {string} name
+   * @returns {readonly Tensor[]} that slot of each variable, none if there is no such slot
+   */
+  slot(name) {
+    return this.#slots.find((slot) => slot.name === name)?.tensors ?? [];
+  }
+
+  /**
+   * Stages a gradient.
+   *
    * @param {number} index
    * @param {Tensor | null} gradient checked by the caller; null: the variable has none in the step to come
    */
@@ -115,6 +123,8 @@ export class Engine {
   }
 
   /**
+   * Includes a variable in weight decay or excludes it.
+   *
    * @param {number} index
    * @param {boolean} keeps whether the variable is excluded from weight decay
    */
@@ -124,22 +134,14 @@ export class Engine {
   }
 
   /**
+   * Writes a number of the step to come, and of those after it.
+   *
    * @param {OptionField} field of type double
    * @param {number} value
    */
   setNumber(field, value) {
     this.#refreshViews();
     this.#doubles[(this.#optionsOffset - this.#block + layout.options[field]) / 8] = value;
-  }
-
-  /**
-   * @param {OptionField} field of type double
-   * @param {number} value is rounded to float32, as frameworks do that hold the number in a float32 variable
-   */
-  setFloat(field, value) {
-    this.setNumber(field, value);
-    const index = (this.#optionsOffset - this.#block + layout.options[field]) / 8;
-    this.#doubles[index] = Math.fround(this.#doubles[index]);
   }
 
   /**
@@ -155,6 +157,8 @@ export class Engine {
   }
 
   /**
+   * Writes a word of the step to come, and of those after it.
+   *
    * @param {OptionField} field of type uint32_t
    * @param {number} value
    */
@@ -239,18 +243,16 @@ export class Engine {
  * @throws {TypeError | RangeError | Error} naming the first that is not
  */
 export function checkVariables(variables) {
-  if (!Array.isArray(variables)) throw typeError('variables', 'an array of variables', variables);
-  if (variables.length === 0) throw rangeError('variables', 'at least one variable', variables);
-  variables.forEach((variable, i) => {
+  const list = array('variables', variables);
+  if (list.length === 0) throw rangeError('variables', 'at least one', list);
+  list.forEach((variable, i) => {
     if (!isVariable(variable)) throw typeError(`variables[${i}]`, 'a variable', variable);
     if (variable.isDisposed) throw disposedError(variable);
-    if (variable.dtype !== 'float32') throw typeError(describe(variable), 'float32', variable.dtype);
-    if (variable.memory !== variables[0].memory) {
-      throw new RangeError(`${describe(variable)} must be in the memory of ${describe(variables[0])}, got another memory`);
+    const name = describe(variable);
+    if (variable.dtype !== 'float32') throw typeError(name, 'float32', variable.dtype);
+    if (variable.memory !== list[0].memory) {
+      throw rangeError(name, `in the memory of ${describe(list[0])}`, variable.memory);
     }
-    if (variables.indexOf(variable) !== i) {
-      throw new RangeError(`variables must hold each variable once, got ${describe(variable)} at ${
-        variables.indexOf(variable)} and ${i}`);
-    }
+    if (list.indexOf(variable) !== i) throw rangeError(name, 'in the list once', list);
   });
 }

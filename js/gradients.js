@@ -1,7 +1,7 @@
 /**
  * The forms in which users hand over gradients, common to all optimizers.
  */
-import { typeError } from './check.js';
+import { array, ofType, rangeError, typeError } from './check.js';
 import { checkVariables } from './engine.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
@@ -19,11 +19,11 @@ import { checkVariables } from './engine.js';
  * @throws {TypeError} for another form
  */
 export function unzip(pairs) {
-  if (!Array.isArray(pairs)) throw typeError('pairs', 'an array of [gradient, variable]', pairs);
-  pairs.forEach((pair, i) => {
-    if (!Array.isArray(pair) || pair.length !== 2) throw typeError(`pairs[${i}]`, '[gradient, variable]', pair);
-  });
-  return [pairs.map(([gradient]) => gradient), pairs.map(([, variable]) => variable)];
+  for (const pair of array('pairs', pairs)) {
+    if (array('pairs', pair).length !== 2) throw rangeError('pairs', '[gradient, variable] each', pair);
+  }
+  const list = /** @type {[Gradient | null, Variable][]} */ (pairs);
+  return [list.map(([gradient]) => gradient), list.map(([, variable]) => variable)];
 }
 
 /**
@@ -35,12 +35,25 @@ export function unzip(pairs) {
  * @throws {TypeError | RangeError} for no function, other variables, or another return value
  */
 export function gradientsOf(lossAndGradients, variables) {
-  if (typeof lossAndGradients !== 'function') throw typeError('lossAndGradients', 'a function', lossAndGradients);
+  ofType('lossAndGradients', lossAndGradients, 'function');
   checkVariables(variables);
   const result = lossAndGradients(...variables);
   if (typeof result === 'number') return variables.map(({ gradient }) => gradient);
-  if (typeof result !== 'object' || result === null || !Array.isArray(result.gradients)) {
-    throw typeError('what lossAndGradients returns', '{ loss, gradients } or a number', result);
+  if (!Array.isArray(result?.gradients)) {
+    throw typeError('the result of lossAndGradients', '{ loss, gradients } or a number', result);
   }
   return result.gradients;
+}
+
+/**
+ * Copies values into tensors, all or none.
+ *
+ * @param {string} name what messages call the values
+ * @param {readonly Tensor[]} tensors
+ * @param {readonly (Values | Tensor)[]} values at least as many
+ * @throws {TypeError | RangeError} if one does not fit; nothing is written then
+ */
+export function setAll(name, tensors, values) {
+  const checked = tensors.map((tensor, i) => tensor.checked(`${name}[${i}]`, values[i]));
+  tensors.forEach((tensor, i) => tensor.data.set(checked[i]));
 }

@@ -1,17 +1,16 @@
 /**
  * Dynamic loss scaling around an optimizer, as Keras 3's LossScaleOptimizer has it.
  */
-import { finite, integer, knownOptions, typeError } from './check.js';
+import { finite, integer, knownOptions, ofType, typeError } from './check.js';
 import { gradientsOf, unzip } from './gradients.js';
-import { Memory } from './memory.js';
 import { autoName } from './naming.js';
-import { RMSprop, applyScaled, dropLossScaleFactor } from './rmsprop.js';
-import { Tensor } from './tensor.js';
+import { RMSprop, applyIfFinite, setLossScale } from './rmsprop.js';
+import { scalar } from './tensor.js';
 
 /** @typedef {import('./gradients.js').Gradient} Gradient */
+/** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
+/** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
-
-const OPTIONS = /** @type {const} */ (['initialScale', 'dynamicGrowthSteps', 'name']);
 
 /**
  * Steps the inner optimizer by gradients of a scaled loss. Where a gradient is not finite it leaves everything as it is
@@ -22,8 +21,11 @@ export class LossScaleOptimizer {
   #name;
   #initialScale;
   #dynamicGrowthSteps;
-  /** Keras's order: iteration (stays 0), learning rate (stays 0), step counter, dynamic scale. @type {Tensor[]} */
-  #own;
+  /** Keras's own variables: the iteration and the rate stay 0, for the inner optimizer has those that count. */
+  #iteration;
+  #rate;
+  #counter;
+  #scale;
 
   /**
    * @param {RMSprop} innerOptimizer its `lossScaleFactor` is dropped: this scale takes its place
@@ -35,20 +37,17 @@ export class LossScaleOptimizer {
    */
   constructor(innerOptimizer, options = {}) {
     if (!(innerOptimizer instanceof RMSprop)) throw typeError('innerOptimizer', 'an RMSprop', innerOptimizer);
-    knownOptions('LossScaleOptimizer', options, OPTIONS);
+    knownOptions('LossScaleOptimizer', options, ['initialScale', 'dynamicGrowthSteps', 'name']);
     const { initialScale = 2 ** 15, dynamicGrowthSteps = 2000, name } = options;
     this.#initialScale = finite('initialScale', initialScale);
     this.#dynamicGrowthSteps = integer('dynamicGrowthSteps', dynamicGrowthSteps, 0);
-    if (name !== undefined && name !== null && typeof name !== 'string') throw typeError('name', 'a string', name);
-    this.#name = name ?? autoName('loss_scale_optimizer');
+    this.#name = ofType('name', name ?? autoName('loss_scale_optimizer'), 'string');
     this.#inner = innerOptimizer;
-    dropLossScaleFactor(innerOptimizer);
-    this.#own = /** @type {const} */ (['int32', 'float32', 'int32', 'float32']).map((dtype) => {
-      const state = new Tensor(Memory.default, dtype, []);
-      state.data[0] = 0;
-      return state;
-    });
-    this.#own[3].data[0] = initialScale;
+    this.#iteration = scalar('int32', 0);
+    this.#rate = scalar('float32', 0);
+    this.#counter = scalar('int32', 0);
+    this.#scale = scalar('float32', initialScale);
+    setLossScale(innerOptimizer, this.dynamicScale);
   }
 
   /** @returns {RMSprop} */
@@ -63,12 +62,12 @@ export class LossScaleOptimizer {
 
   /** @returns {number} what the loss is multiplied by now */
   get dynamicScale() {
-    return this.#own[3].data[0];
+    return this.#scale.data[0];
   }
 
   /** @returns {number} finite steps since the scale last changed */
   get stepCounter() {
-    return this.#own[2].data[0];
+    return this.#counter.data[0];
   }
 
   /** @returns {number} of the inner optimizer */
@@ -88,7 +87,7 @@ export class LossScaleOptimizer {
 
   /** @returns {Tensor[]} Keras's order: iteration, learning rate, step counter, dynamic scale, then the inner state */
   get variables() {
-    return [...this.#own, ...this.#inner.variables];
+    return [this.#iteration, this.#rate, this.#counter, this.#scale, ...this.#inner.variables];
   }
 
   /**
@@ -101,6 +100,8 @@ export class LossScaleOptimizer {
   }
 
   /**
+   * Makes the slots of the inner optimizer.
+   *
    * @param {readonly Variable[]} variables see `RMSprop.build`
    */
   build(variables) {
@@ -116,11 +117,13 @@ export class LossScaleOptimizer {
   }
 
   /**
+   * A step of the inner optimizer, unless a gradient is not finite.
+   *
    * @param {readonly (Gradient | null)[]} gradients of the scaled loss
    * @param {readonly Variable[]} [variables] see `RMSprop.apply`
    */
   apply(gradients, variables) {
-    this.#follow(applyScaled(this.#inner, gradients, variables, this.dynamicScale));
+    this.#follow(applyIfFinite(this.#inner, gradients, variables));
   }
 
   /**
@@ -134,12 +137,11 @@ export class LossScaleOptimizer {
 
   /** `apply` with each built variable's `.gradient`, of the scaled loss. */
   step() {
-    this.#follow(applyScaled(this.#inner, undefined, undefined, this.dynamicScale));
+    this.#follow(applyIfFinite(this.#inner));
   }
 
   /**
-   * @param {(...variables: Variable[]) => import('./gradients.js').LossAndGradients} lossAndGradients returns gradients of
-   *   the scaled loss
+   * @param {(...variables: Variable[]) => LossAndGradients} lossAndGradients returns gradients of the scaled loss
    * @param {readonly Variable[]} variables
    * @returns {number} `iterations` after it
    */
@@ -163,20 +165,15 @@ export class LossScaleOptimizer {
   /** Frees its own state and the inner optimizer's. Calling it again does nothing. */
   dispose() {
     this.#inner.dispose();
-    for (const state of this.#own) state.dispose();
+    for (const state of [this.#iteration, this.#rate, this.#counter, this.#scale]) state.dispose();
   }
 
-  /** @param {boolean} finite whether the step was made */
-  #follow(finite) {
-    const [, , counter, scale] = this.#own;
-    if (!finite) {
-      counter.data[0] = 0;
-      scale.data[0] *= 0.5;
-    } else if (counter.data[0] === this.#dynamicGrowthSteps - 1) {
-      counter.data[0] = 0;
-      scale.data[0] *= 2;
-    } else {
-      counter.data[0] += 1;
-    }
+  /** @param {boolean} wasFinite whether the step was made */
+  #follow(wasFinite) {
+    const grows = wasFinite && this.stepCounter === this.#dynamicGrowthSteps - 1;
+    this.#counter.data[0] = wasFinite && !grows ? this.stepCounter + 1 : 0;
+    if (!wasFinite) this.#scale.data[0] *= 0.5;
+    if (grows) this.#scale.data[0] *= 2;
+    setLossScale(this.#inner, this.dynamicScale);
   }
 }

@@ -85,7 +85,7 @@ export class Memory {
 
   /**
    * @param {number} bytes at least 0
-   * @returns {number} the byte offset of a block of at least that many bytes, a multiple of 64; the content is undefined
+   * @returns {number} the byte offset of a block of at least that size, a multiple of 64; its content is undefined
    * @throws {RangeError} if the memory is exhausted: nothing has changed then
    */
   allocate(bytes) {
@@ -97,6 +97,8 @@ export class Memory {
   }
 
   /**
+   * Takes a block back.
+   *
    * @param {number} byteOffset what `allocate` returned
    * @throws {RangeError} if no block in use starts there
    */

@@ -69,11 +69,10 @@ function compile() {
   try {
     return new WebAssembly.Module(useSimd ? simd : bytesOf(modules.scalar));
   } catch (error) {
-    const cause = /** @type {Error} */ (error);
     throw new Error(
-      `the kernels could not be compiled: ${cause.message}. A page needs 'wasm-unsafe-eval' in the script-src of its ` +
-        'Content-Security-Policy; a runtime that forbids compiling from bytes needs configure({ module })',
-      { cause },
+      `the kernels could not be compiled (${error}): a page needs 'wasm-unsafe-eval' in the script-src of its `
+        + 'Content-Security-Policy, a runtime that forbids compiling from bytes needs configure({ module })',
+      { cause: error },
     );
   }
 }

@@ -2,16 +2,16 @@
  * RMSprop as Keras 3 has it: names, defaults, order of operations, state and errors. The arithmetic is the kernels',
  * the slots are the engine's.
  */
-import { boolean, finite, knownOptions, rangeError, show, typeError } from './check.js';
+import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { readState, saveState } from './checkpoint.js';
 import { Engine, checkVariables, constants } from './engine.js';
-import { gradientsOf, unzip } from './gradients.js';
-import { Memory } from './memory.js';
-import { autoName } from './naming.js';
+import { gradientsOf, setAll, unzip } from './gradients.js';
+import { autoName, camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
-import { Tensor, checkGradient, describe, isVariable } from './tensor.js';
+import { checkGradient, describe, isVariable, scalar } from './tensor.js';
 
+/** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./tensor.js').Values} Values */
 /** @typedef {import('./tensor.js').TensorData} TensorData */
@@ -20,6 +20,8 @@ import { Tensor, checkGradient, describe, isVariable } from './tensor.js';
 /** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
 /** @typedef {number | ((step: number) => number)} Hyperparameter */
 /** @typedef {Hyperparameter | LearningRateSchedule} Rate */
+/** @typedef {{ name: string, field: import('./engine.js').OptionField, source: Source }} Asked */
+/** @typedef {((step: number) => number) | LearningRateSchedule} Source */
 /** @typedef {'velocity' | 'momentum' | 'average_gradient' | 'average' | 'gradient_accumulator'} SlotName */
 /**
  * @typedef {object} RMSpropOptions `null` stands for an option that is not given, as Python's None
@@ -30,7 +32,7 @@ import { Tensor, checkGradient, describe, isVariable } from './tensor.js';
  * @property {Hyperparameter} [epsilon] added under the square root, default 1e-7
  * @property {boolean} [centered] divide by an estimate of the variance instead, default false
  * @property {number | null} [weightDecay] decoupled weight decay; default none
- * @property {number | null} [clipnorm] limit of each gradient's norm; 0 and below: none. At most one of the three clips.
+ * @property {number | null} [clipnorm] limit of each gradient's norm; 0 and below: none. Only one of three clips.
  * @property {number | null} [clipvalue] limit of each element
  * @property {number | null} [globalClipnorm] limit of the norm over all gradients
  * @property {boolean} [useEma] keep an exponential moving average of the weights, default false
@@ -41,26 +43,57 @@ import { Tensor, checkGradient, describe, isVariable } from './tensor.js';
  * @property {number | null} [gradientAccumulationSteps] at least 2: update once in so many calls, by the mean gradient
  */
 
-const OPTIONS = /** @type {const} */ ([
-  'learningRate', 'rho', 'momentum', 'epsilon', 'centered', 'weightDecay', 'clipnorm', 'clipvalue', 'globalClipnorm',
-  'useEma', 'emaMomentum', 'emaOverwriteFrequency', 'name', 'lossScaleFactor', 'gradientAccumulationSteps',
+/** Keras's options in the order of its config dictionary, with their defaults; null: not given. */
+const DEFAULTS = Object.freeze({
+  name: null,
+  learningRate: 0.001,
+  weightDecay: null,
+  clipnorm: null,
+  globalClipnorm: null,
+  clipvalue: null,
+  useEma: false,
+  emaMomentum: 0.99,
+  emaOverwriteFrequency: null,
+  lossScaleFactor: null,
+  gradientAccumulationSteps: null,
+  rho: 0.9,
+  momentum: 0,
+  epsilon: 1e-7,
+  centered: false,
+});
+
+/** The options that may be callbacks, and what the kernels call them. */
+const HYPERPARAMETERS = /** @type {const} */ ([
+  ['learningRate', 'learning_rate'], ['rho', 'rho'], ['momentum', 'momentum'], ['epsilon', 'epsilon'],
 ]);
 
 /**
- * One step of an optimizer under a loss scale of the caller's, skipped where a gradient is not finite; for
- * LossScaleOptimizer alone.
+ * Keras's name of each slot in Keras's order, the kernels' name, and whether the options ask for it.
  *
- * @type {(optimizer: RMSprop, gradients: readonly (Gradient | null)[] | undefined,
- *   variables: readonly Variable[] | undefined, scale: number) => boolean} whether all gradients were finite
+ * @type {readonly [SlotName, import('./engine.js').SlotField, (options: Record<string, any>) => boolean][]}
  */
-export let applyScaled;
+const SLOTS = [
+  ['average', 'average', ({ useEma }) => useEma],
+  ['gradient_accumulator', 'accumulator', ({ gradientAccumulationSteps }) => gradientAccumulationSteps],
+  ['velocity', 'mean_square', () => true],
+  ['momentum', 'momentum', ({ momentum }) => typeof momentum === 'function' || momentum > 0],
+  ['average_gradient', 'mean_gradient', ({ centered }) => centered],
+];
 
 /**
- * Forgets the `lossScaleFactor` option; for LossScaleOptimizer alone.
+ * For LossScaleOptimizer alone: replaces the option `lossScaleFactor` for good.
  *
- * @type {(optimizer: RMSprop) => void}
+ * @type {(optimizer: RMSprop, scale: number) => void}
  */
-export let dropLossScaleFactor;
+export let setLossScale;
+
+/**
+ * For LossScaleOptimizer alone: `apply`, or `step` without gradients, unless a gradient is not finite.
+ *
+ * @type {(optimizer: RMSprop, gradients?: readonly (Gradient | null)[], variables?: readonly Variable[]) => boolean}
+ *   whether all gradients were finite
+ */
+export let applyIfFinite;
 
 /**
  * RMSprop with the names, defaults and arithmetic of `keras.optimizers.RMSprop` (Keras 3.15):
@@ -69,29 +102,40 @@ export let dropLossScaleFactor;
  */
 export class RMSprop {
   #options;
-  #name;
-  /** How many calls of `apply` there were: int32. */
+  /** Calls of `apply`: int32. */
   #iteration;
-  /** The rate, if it was given as a number: float32. @type {Tensor | undefined} */
+  /** The rate, where it is a number: float32. @type {Tensor | undefined} */
   #rate;
-  /** @type {((step: number) => number) | LearningRateSchedule | undefined} */
-  #rateSource;
   /** The momentum of the first average, which Keras makes a copy, and of all others. */
   #emaMomentum;
+  /** What every gradient is divided by, null if by nothing. @type {number | null} */
+  #lossScale;
+  /** The flags of every step. */
+  #flags = 0;
+  /** The hyperparameters that are asked in each update. @type {Asked[]} */
+  #asked = [];
   /** @type {Engine | undefined} */
   #engine;
-  /** @type {{ variables: ReadonlySet<Variable>, pattern: RegExp | undefined }} */
-  #excluded = { variables: new Set(), pattern: undefined };
+  /** Whether a variable is left out of weight decay. @type {(variable: Variable) => boolean} */
+  #isExcluded = () => false;
   /** Variables that a warning about a missing gradient has named. @type {Set<Variable>} */
   #warned = new Set();
-  /** What runs now and must not be interrupted by another call. @type {string | undefined} */
-  #running;
-  #disposed = false;
+  /** Why no call can be made now. @type {string | undefined} */
+  #blocked;
 
   static {
-    applyScaled = (optimizer, gradients, variables, scale) => optimizer.#applyScaled(gradients, variables, scale);
-    dropLossScaleFactor = (optimizer) => {
-      optimizer.#options = { ...optimizer.#options, lossScaleFactor: undefined };
+    setLossScale = (optimizer, scale) => {
+      optimizer.#options.lossScaleFactor = null;
+      optimizer.#lossScale = scale;
+      optimizer.#writeConstants();
+    };
+    applyIfFinite = (optimizer, gradients, variables) => {
+      optimizer.#ready('apply');
+      const engine = optimizer.#stage(gradients, variables);
+      engine?.place();
+      if (engine?.allFinite() === false) return false;
+      if (engine) optimizer.#update(engine);
+      return true;
     };
   }
 
@@ -101,35 +145,29 @@ export class RMSprop {
    * @throws {RangeError} for NaN, infinity, and what Keras refuses
    */
   constructor(options = {}) {
-    knownOptions('RMSprop', options, OPTIONS);
     this.#options = checkOptions(options);
-    const { learningRate, emaMomentum } = this.#options;
+    const { learningRate, emaMomentum, lossScaleFactor } = this.#options;
+    this.#options.name ??= autoName('rm_sprop');
     this.#emaMomentum = Float64Array.of(0, emaMomentum);
-    this.#name = options.name ?? autoName('rm_sprop');
-    this.#iteration = new Tensor(Memory.default, 'int32', []);
-    this.#iteration.data[0] = 0;
-    if (typeof learningRate === 'number') {
-      this.#rate = new Tensor(Memory.default, 'float32', []);
-      this.#rate.data[0] = learningRate;
-    } else {
-      this.#rateSource = learningRate;
-    }
+    this.#lossScale = lossScaleFactor;
+    this.#iteration = scalar('int32', 0);
+    if (typeof learningRate === 'number') this.#rate = scalar('float32', learningRate);
   }
 
-  /** @returns {string} */
+  /** @returns {string} the name given, or one that Keras would give */
   get name() {
-    return this.#name;
+    return this.#options.name;
   }
 
   /** @returns {number} updates made: calls of `apply`, divided by `gradientAccumulationSteps` if there are such */
   get iterations() {
-    return this.#updatesBefore(this.#iteration.data[0]);
+    return this.#updatesIn(this.#iteration.data[0]);
   }
 
   /** @returns {number} the current rate: the number, rounded to float32, or what the callback or schedule says now */
   get learningRate() {
-    if (this.#rate !== undefined) return this.#rate.data[0];
-    return evaluate('learningRate', this.#source(), this.#iteration.data[0]);
+    if (this.#rate) return this.#rate.data[0];
+    return evaluate('learningRate', this.#options.learningRate, this.#iteration.data[0]);
   }
 
   /**
@@ -140,15 +178,16 @@ export class RMSprop {
    */
   set learningRate(rate) {
     this.#ready('learningRate');
-    checkRate(rate);
+    checkHyperparameter('learningRate', rate);
     if (typeof rate !== 'number') {
       this.#rate?.dispose();
       this.#rate = undefined;
-      this.#rateSource = rate;
-    } else if (this.#rate === undefined) {
-      throw new TypeError(`learningRate must be set to a callback or schedule where it was one before, got ${show(rate)}`);
-    } else {
+      this.#options.learningRate = rate;
+      this.#writeConstants();
+    } else if (this.#rate) {
       this.#rate.data[0] = rate;
+    } else {
+      throw typeError('learningRate', 'a callback or schedule as before', rate);
     }
   }
 
@@ -157,10 +196,8 @@ export class RMSprop {
    *   then per variable averages, gradient accumulators, velocities, momentums, average gradients
    */
   get variables() {
-    const state = [this.#iteration];
-    if (this.#rate !== undefined) state.push(this.#rate);
-    for (const { tensors } of this.#slots()) state.push(...tensors);
-    return state;
+    const slots = this.#engine?.slots.flatMap(({ tensors }) => tensors) ?? [];
+    return [this.#iteration, ...(this.#rate ? [this.#rate] : []), ...slots];
   }
 
   /** @returns {SlotName[]} the slots that each variable has, in the order of `variables` */
@@ -174,7 +211,7 @@ export class RMSprop {
    * @returns {Tensor | null} null when the variable is unknown or has no such slot
    */
   getSlot(variable, name) {
-    return this.#engine?.slot(name)?.[this.#engine.indexOf(variable)] ?? null;
+    return this.#engine?.slot(name)[this.#engine.indexOf(variable)] ?? null;
   }
 
   /**
@@ -185,17 +222,13 @@ export class RMSprop {
    */
   build(variables) {
     this.#ready('build');
-    if (this.#engine === undefined) {
-      this.#engine = new Engine(variables, this.#slotSpecs());
-      this.#writeConstants(this.#engine);
-      this.#markExcluded();
-      return;
-    }
     checkVariables(variables);
-    const built = this.#engine.variables;
+    const built = this.#engine?.variables ?? variables;
     if (variables.length !== built.length || variables.some((variable, i) => variable !== built[i])) {
-      throw new RangeError('the optimizer is built for other variables already: make a new optimizer for these');
+      throw rangeError('variables', 'those the optimizer is built for', variables);
     }
+    this.#engine ??= new Engine(variables, this.#slotSpecs());
+    this.#writeConstants();
   }
 
   /**
@@ -207,7 +240,8 @@ export class RMSprop {
    */
   apply(gradients, variables) {
     this.#ready('apply');
-    if (this.#stage(gradients, variables)) this.#update(this.#builtEngine());
+    const engine = this.#stage(array('gradients', gradients), variables);
+    if (engine) this.#update(engine);
   }
 
   /**
@@ -227,9 +261,7 @@ export class RMSprop {
    */
   step() {
     this.#ready('step');
-    const engine = this.#builtEngine();
-    this.#stageOwn(engine);
-    this.#update(engine);
+    this.#update(this.#stageOwn());
   }
 
   /**
@@ -255,21 +287,19 @@ export class RMSprop {
   /**
    * Copies the averages into the variables, for good. Without `useEma`, and before the first step, it does nothing.
    *
-   * @param {readonly Variable[]} [variables] default and otherwise: all that the optimizer is built for, in that order
+   * @param {readonly Variable[]} [variables] as many as the optimizer is built for, in that order; default those
    * @throws {RangeError} for another number of variables
    */
   finalizeVariableValues(variables) {
     this.#ready('finalizeVariableValues');
     if (!this.#options.useEma) return;
-    const engine = this.#builtEngine();
+    const engine = this.#built();
     const targets = variables ?? engine.variables;
     checkVariables(targets);
     if (targets.length !== engine.variables.length) {
-      throw rangeError('variables', `the ${engine.variables.length} variables the optimizer is built for`, targets);
+      throw rangeError('variables', `the ${engine.variables.length} that the optimizer is built for`, targets);
     }
-    targets.forEach((target, i) => checkGradient(target, this.#averages(engine)[i]));
-    if (this.#iteration.data[0] === 0) return;
-    targets.forEach((target, i) => target.set(this.#averages(engine)[i]));
+    if (this.#iteration.data[0]) setAll('average', targets, engine.slot('average'));
   }
 
   /**
@@ -283,28 +313,26 @@ export class RMSprop {
    */
   withAverages(fn) {
     this.#ready('withAverages');
-    if (typeof fn !== 'function') throw typeError('fn', 'a function', fn);
-    if (!this.#options.useEma) throw rangeError('useEma', 'true for withAverages', false);
-    const engine = this.#builtEngine();
-    const variables = this.#iteration.data[0] === 0 ? [] : engine.variables;
-    const weights = variables.map((variable) => variable.data.slice());
-    const averages = this.#averages(engine);
-    variables.forEach((variable, i) => variable.data.set(averages[i].data));
-    this.#running = 'withAverages';
+    ofType('fn', fn, 'function');
+    const { useEma } = this.#options;
+    if (!useEma) throw rangeError('useEma', 'true for withAverages', useEma);
+    const engine = this.#built();
+    const variables = this.#iteration.data[0] ? engine.variables : [];
+    const weights = variables.map(({ data }) => data.slice());
+    setAll('average', variables, engine.slot('average'));
+    this.#blocked = 'withAverages runs';
     const restore = () => {
-      this.#running = undefined;
-      variables.forEach((variable, i) => {
-        if (!variable.isDisposed) variable.data.set(weights[i]);
-      });
+      this.#blocked = undefined;
+      variables.forEach((variable, i) => variable.isDisposed || variable.set(weights[i]));
     };
     let result;
     try {
-      result = fn();
+      result = /** @type {any} */ (fn());
     } catch (error) {
       restore();
       throw error;
     }
-    if (isThenable(result)) return /** @type {T} */ (/** @type {unknown} */ (Promise.resolve(result).finally(restore)));
+    if (typeof result?.then === 'function') return /** @type {any} */ (Promise.resolve(result).finally(restore));
     restore();
     return result;
   }
@@ -321,18 +349,13 @@ export class RMSprop {
   excludeFromWeightDecay(options) {
     this.#ready('excludeFromWeightDecay');
     knownOptions('excludeFromWeightDecay', options, ['variables', 'names']);
-    const { variables = [], names = [] } = options;
-    if (!Array.isArray(variables)) throw typeError('variables', 'an array of variables', variables);
-    variables.forEach((variable, i) => {
-      if (!isVariable(variable)) throw typeError(`variables[${i}]`, 'a variable', variable);
-    });
-    const sources = (Array.isArray(names) ? names : [names]).map((name, i) => {
-      if (typeof name === 'string') return name;
-      if (name instanceof RegExp) return name;
-      throw typeError(`names[${i}]`, 'a RegExp or a string', name);
-    });
-    this.#excluded = { variables: new Set(variables), pattern: joinPatterns(sources) };
-    this.#markExcluded();
+    const variables = array('variables', options.variables ?? []);
+    const names = [options.names ?? []].flat();
+    for (const variable of variables) if (!isVariable(variable)) throw typeError('variables', 'variables', variable);
+    for (const name of names) if (!(name instanceof RegExp)) ofType('names', name, 'string');
+    this.#isExcluded = (variable) =>
+      variables.includes(variable) || names.some((name) => variable.name.search(name) >= 0);
+    this.#writeConstants();
   }
 
   /**
@@ -340,25 +363,8 @@ export class RMSprop {
    *   float32, a schedule as Keras serializes it, a callback by its name
    */
   getConfig() {
-    const options = this.#options;
-    const source = this.#rate === undefined ? this.#source() : this.#rate.data[0];
-    return {
-      name: this.#name,
-      learning_rate: isSchedule(source) ? serialize(source) : configOf(source),
-      weight_decay: options.weightDecay ?? null,
-      clipnorm: options.clipnorm ?? null,
-      global_clipnorm: options.globalClipnorm ?? null,
-      clipvalue: options.clipvalue ?? null,
-      use_ema: options.useEma,
-      ema_momentum: options.emaMomentum,
-      ema_overwrite_frequency: options.emaOverwriteFrequency ?? null,
-      loss_scale_factor: options.lossScaleFactor ?? null,
-      gradient_accumulation_steps: options.gradientAccumulationSteps ?? null,
-      rho: configOf(options.rho),
-      momentum: configOf(options.momentum),
-      epsilon: configOf(options.epsilon),
-      centered: options.centered,
-    };
+    const options = { ...this.#options, ...(this.#rate && { learningRate: this.#rate.data[0] }) };
+    return Object.fromEntries(Object.entries(options).map(([name, value]) => [snakeCase(name), configOf(value)]));
   }
 
   /**
@@ -368,62 +374,52 @@ export class RMSprop {
    * @returns {RMSprop}
    */
   static fromConfig(config, options = {}) {
-    if (typeof config !== 'object' || config === null) throw typeError('config', 'an object', config);
     knownOptions('fromConfig', options, ['customObjects']);
     const { customObjects = {} } = options;
-    const entries = Object.entries(config).map(([key, value]) => {
-      const name = key.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
-      return [name, fromConfigValue(name, value, customObjects)];
-    });
-    return new RMSprop(Object.fromEntries(entries));
+    const entries = Object.entries(ofType('config', config, 'object'));
+    const revived = entries.map(([name, value]) => [camelCase(name), revive(value, customObjects)]);
+    return new RMSprop(Object.fromEntries(revived));
   }
 
   /** @returns {TensorData[]} copies of `variables`, in their order */
   getWeights() {
-    return this.variables.map((state) => state.data.slice());
+    return this.variables.map(({ data }) => data.slice());
   }
 
   /**
+   * Takes over what `getWeights` gave.
+   *
    * @param {readonly (Values | Tensor)[]} weights as `getWeights` returns them; a shorter list sets the first ones
    * @throws {TypeError | RangeError} if the optimizer is not built, or one has another length; nothing is written then
    */
   setWeights(weights) {
     this.#ready('setWeights');
-    this.#builtEngine();
-    if (!Array.isArray(weights)) throw typeError('weights', 'an array', weights);
-    const targets = this.variables.slice(0, weights.length);
-    const staged = targets.map((target, i) => target.checked(`weights[${i}]`, weights[i]));
-    targets.forEach((target, i) => target.data.set(staged[i]));
+    this.#built();
+    setAll('weights', this.variables.slice(0, array('weights', weights).length), weights);
   }
 
   /** @returns {Float32Array} all weights of the built variables, one after the other, in build order */
   exportParameters() {
-    const { variables } = this.#builtEngine();
-    const flat = new Float32Array(variables.reduce((length, { size }) => length + size, 0));
-    let offset = 0;
-    for (const variable of variables) {
-      flat.set(variable.data, offset);
-      offset += variable.size;
-    }
+    const { variables } = this.#built();
+    const flat = new Float32Array(totalSize(variables));
+    let end = 0;
+    for (const { data } of variables) flat.set(data, (end += data.length) - data.length);
     return flat;
   }
 
   /**
+   * Copies all weights in from one array.
+   *
    * @param {Float32Array} flat as `exportParameters` returns it
    * @throws {TypeError | RangeError} for another type or length; nothing is written then
    */
   importParameters(flat) {
     this.#ready('importParameters');
-    const { variables } = this.#builtEngine();
+    const { variables } = this.#built();
     if (!(flat instanceof Float32Array)) throw typeError('flat', 'a Float32Array', flat);
-    const length = variables.reduce((sum, { size }) => sum + size, 0);
-    if (flat.length !== length) throw new RangeError(`flat must have ${length} elements, got ${flat.length}`);
-    const views = variables.map((variable) => variable.data);
-    let offset = 0;
-    for (const view of views) {
-      view.set(flat.subarray(offset, offset + view.length));
-      offset += view.length;
-    }
+    if (flat.length !== totalSize(variables)) throw rangeError('flat', `of length ${totalSize(variables)}`, flat);
+    let end = 0;
+    setAll('flat', variables, variables.map(({ size }) => flat.subarray(end, (end += size))));
   }
 
   /**
@@ -435,11 +431,9 @@ export class RMSprop {
   save(options = {}) {
     this.#ready('save');
     knownOptions('save', options, ['variables']);
-    const variables = boolean('variables', options.variables ?? false);
-    /** @type {Record<string, number>} */
-    const counters = { iteration: this.#iteration.data[0] };
-    if (this.#rate !== undefined) counters.learning_rate = this.#rate.data[0];
-    return saveState(this.#state(), { config: this.getConfig(), counters, variables });
+    const variables = ofType('variables', options.variables ?? false, 'boolean');
+    const counters = { iteration: this.#iteration.data[0], learning_rate: this.#rate?.data[0] };
+    return saveState('keras', this.#built(), { config: this.getConfig(), counters, variables });
   }
 
   /**
@@ -451,22 +445,19 @@ export class RMSprop {
    */
   load(bytes) {
     this.#ready('load');
-    const { counters, write } = readState(bytes, this.#state());
+    const { counters, targets, values } = readState('keras', this.#built(), bytes);
     const { iteration, learning_rate: rate } = counters;
-    if (!Number.isInteger(iteration) || /** @type {number} */ (iteration) < 0) {
-      throw rangeError("the checkpoint's iteration", 'an integer of at least 0', iteration);
-    }
-    if (rate !== undefined) finite("the checkpoint's learning_rate", rate);
-    write();
-    this.#iteration.data[0] = /** @type {number} */ (iteration);
-    if (this.#rate !== undefined && rate !== undefined) this.#rate.data[0] = /** @type {number} */ (rate);
+    integer('iteration of the checkpoint', iteration, 0);
+    if (rate !== undefined) finite('learning_rate of the checkpoint', rate);
+    const rates = this.#rate && rate !== undefined ? [this.#rate] : [];
+    setAll('checkpoint', [this.#iteration, ...targets, ...rates], [iteration, ...values, rate]);
   }
 
   /** Frees slots and counters; the variables stay. Calling it again does nothing. */
   dispose() {
-    if (this.#disposed) return;
+    if (this.#iteration.isDisposed) return;
     this.#ready('dispose');
-    this.#disposed = true;
+    this.#blocked = 'it is disposed';
     this.#engine?.dispose();
     this.#iteration.dispose();
     this.#rate?.dispose();
@@ -477,128 +468,85 @@ export class RMSprop {
   /**
    * Hands the gradients of a call to the engine, which is built if it is not yet.
    *
-   * @param {readonly (Gradient | null)[]} gradients
-   * @param {readonly Variable[] | undefined} given
-   * @returns {boolean} false if the list is empty
+   * @param {readonly (Gradient | null)[]} [gradients] without them each variable's own
+   * @param {readonly Variable[]} [given]
+   * @returns {Engine | undefined} undefined if the list is empty
    */
   #stage(gradients, given) {
-    if (!Array.isArray(gradients)) throw typeError('gradients', 'an array', gradients);
-    if (gradients.length === 0) return false;
-    const variables = given ?? this.#builtEngine().variables;
+    if (!gradients) return this.#stageOwn();
+    if (gradients.length === 0) return undefined;
+    const variables = given ?? this.#built().variables;
     checkVariables(variables);
     if (gradients.length !== variables.length) {
-      throw new RangeError(`gradients must be as many as the variables, ${variables.length}, got ${gradients.length}`);
+      throw rangeError('gradients', `as many as variables, ${variables.length}`, gradients);
     }
     for (const variable of variables) {
-      if (this.#engine !== undefined && this.#engine.indexOf(variable) < 0) {
-        throw new RangeError(`variables must be those the optimizer is built for, got unknown ${describe(variable)}`);
+      if (this.#engine?.indexOf(variable) === -1) {
+        throw rangeError('variables', 'those the optimizer is built for', describe(variable));
       }
     }
-    gradients.forEach((gradient, i) => gradient !== null && checkGradient(variables[i], gradient));
+    gradients.forEach((gradient, i) => gradient === null || checkGradient(variables[i], gradient));
     if (gradients.every((gradient) => gradient === null)) throw noGradients();
-    if (this.#engine === undefined) this.build(variables);
-    const engine = this.#builtEngine();
-    for (let i = 0; i < engine.variables.length; i++) engine.setGradient(i, null);
-    gradients.forEach((gradient, i) => {
-      if (gradient !== null) engine.setGradient(engine.indexOf(variables[i]), variables[i].placeGradient(gradient));
+    if (!this.#engine) this.build(variables);
+    const engine = this.#built();
+    engine.variables.forEach((_, i) => engine.setGradient(i, null));
+    variables.forEach((variable, i) => {
+      const gradient = gradients[i];
+      engine.setGradient(engine.indexOf(variable), gradient === null ? null : variable.placeGradient(gradient));
     });
-    return true;
+    return engine;
   }
 
-  /** @param {Engine} engine */
-  #stageOwn(engine) {
+  #stageOwn() {
+    const engine = this.#built();
     const { variables } = engine;
     for (let i = 0; i < variables.length; i++) engine.setGradient(i, variables[i].gradient);
-  }
-
-  /**
-   * @param {readonly (Gradient | null)[] | undefined} gradients undefined: each variable's own
-   * @param {readonly Variable[] | undefined} variables
-   * @param {number} scale what the gradients are divided by
-   * @returns {boolean} whether they are all finite
-   */
-  #applyScaled(gradients, variables, scale) {
-    this.#ready('apply');
-    if (gradients === undefined) this.#stageOwn(this.#builtEngine());
-    else if (!this.#stage(gradients, variables)) return true;
-    const engine = this.#builtEngine();
-    engine.place();
-    if (!engine.allFinite()) return false;
-    this.#update(engine, scale);
-    return true;
+    return engine;
   }
 
   /**
    * Everything that can fail comes first; then the kernels run, and at last the constraints.
    *
    * @param {Engine} engine with the gradients of this call
-   * @param {number} [dynamicScale] what the gradients are divided by, where it is not the option `lossScaleFactor`
    */
-  #update(engine, dynamicScale) {
-    const { weightDecay, gradientAccumulationSteps, lossScaleFactor, emaOverwriteFrequency } = this.#options;
+  #update(engine) {
+    const { gradientAccumulationSteps, emaOverwriteFrequency } = this.#options;
     const calls = this.#iteration.data[0];
-    const updates = this.#updatesBefore(calls);
-    const holds = gradientAccumulationSteps !== undefined && (calls + 1) % gradientAccumulationSteps !== 0;
-    this.#checkGradientsExist(engine);
-    if (!holds) this.#writeHyperparameters(engine, calls);
-
-    let flags = 0;
+    const updates = this.#updatesIn(calls);
+    const holds = gradientAccumulationSteps && (calls + 1) % gradientAccumulationSteps !== 0;
+    let flags = this.#flags;
     if (holds) flags |= constants.RMS_HOLD;
-    if (weightDecay !== undefined) flags |= constants.RMS_DECAY_WEIGHTS;
-    if (lossScaleFactor !== undefined || dynamicScale !== undefined) flags |= constants.RMS_UNSCALE;
     if (emaOverwriteFrequency && (updates + 1) % emaOverwriteFrequency === 0) flags |= constants.RMS_OVERWRITE;
+    this.#checkGradientsExist(engine);
+    if (!holds) this.#askHyperparameters(engine, calls);
+    engine.copyNumber('ema_momentum', this.#emaMomentum, updates ? 1 : 0);
     engine.setWord('flags', flags);
-    if (dynamicScale !== undefined) engine.setNumber('loss_scale', dynamicScale);
-    engine.copyNumber('ema_momentum', this.#emaMomentum, updates === 0 ? 0 : 1);
     engine.place();
     engine.step();
 
     // The update stands, whatever a constraint does: the others run, the call counts, and only then it is reported.
     const failure = this.#constrain(engine);
     this.#iteration.data[0] = calls + 1;
-    if (failure !== undefined) throw failure.error;
+    if (failure) throw failure.error;
   }
 
   /**
-   * What stays the same for the life of the engine.
-   *
-   * @param {Engine} engine
-   */
-  #writeConstants(engine) {
-    const { rho, momentum, epsilon, weightDecay, lossScaleFactor, gradientAccumulationSteps, clip, clipLimit } = this.#options;
-    if (typeof rho === 'number') engine.setNumber('rho', rho);
-    if (typeof momentum === 'number') engine.setNumber('momentum', momentum);
-    if (typeof epsilon === 'number') engine.setNumber('epsilon', epsilon);
-    engine.setNumber('weight_decay', weightDecay ?? 0);
-    engine.setNumber('loss_scale', lossScaleFactor ?? 1);
-    engine.setNumber('accumulation_steps', gradientAccumulationSteps ?? 1);
-    engine.setNumber('clip_limit', clipLimit);
-    engine.setWord('clip', clip);
-  }
-
-  /**
-   * What may be different in each update. All callbacks are asked before anything is written.
+   * Writes what each update asks anew; it comes into use when all callbacks have answered.
    *
    * @param {Engine} engine
    * @param {number} calls of `apply` before this one
    */
-  #writeHyperparameters(engine, calls) {
-    const { rho, momentum, epsilon } = this.#options;
-    this.#running = 'a callback';
+  #askHyperparameters(engine, calls) {
+    this.#blocked = 'a callback runs';
     try {
-      const rate = this.#rate ?? evaluate('learningRate', this.#source(), calls);
-      const nextRho = typeof rho === 'function' ? evaluate('rho', rho, calls) : undefined;
-      const nextMomentum = typeof momentum === 'function' ? evaluate('momentum', momentum, calls) : undefined;
-      const nextEpsilon = typeof epsilon === 'function' ? evaluate('epsilon', epsilon, calls) : undefined;
-      // Keras holds the rate as float32; all others go to the kernels as they are.
-      if (typeof rate === 'number') engine.setFloat('learning_rate', rate);
-      else engine.copyNumber('learning_rate', rate.data, 0);
-      if (nextRho !== undefined) engine.setNumber('rho', nextRho);
-      if (nextMomentum !== undefined) engine.setNumber('momentum', nextMomentum);
-      if (nextEpsilon !== undefined) engine.setNumber('epsilon', nextEpsilon);
+      for (let i = 0; i < this.#asked.length; i++) {
+        const { name, field, source } = this.#asked[i];
+        engine.setNumber(field, evaluate(name, source, calls));
+      }
     } finally {
-      this.#running = undefined;
+      this.#blocked = undefined;
     }
+    if (this.#rate) engine.copyNumber('learning_rate', this.#rate.data, 0);
   }
 
   /**
@@ -607,23 +555,18 @@ export class RMSprop {
    */
   #checkGradientsExist(engine) {
     let missing = 0;
-    let news = false;
+    let isNew = false;
     for (let i = 0; i < engine.variables.length; i++) {
       if (engine.hasGradient(i)) continue;
       missing++;
-      if (!this.#warned.has(engine.variables[i])) news = true;
+      if (!this.#warned.has(engine.variables[i])) isNew = true;
     }
     if (missing === engine.variables.length) throw noGradients();
-    if (news) this.#warnOfMissing(engine);
-  }
-
-  /** @param {Engine} engine */
-  #warnOfMissing(engine) {
-    const missing = engine.variables.filter((_, i) => !engine.hasGradient(i));
-    for (const variable of missing) this.#warned.add(variable);
-    console.warn(
-      `Gradients do not exist for variables [${missing.map(({ name }) => show(name)).join(', ')}] when minimizing the loss.`,
-    );
+    if (!isNew) return;
+    const without = engine.variables.filter((_, i) => !engine.hasGradient(i));
+    for (const variable of without) this.#warned.add(variable);
+    const names = without.map(({ name }) => show(name)).join(', ');
+    console.warn(`Gradients do not exist for variables [${names}] when minimizing the loss.`);
   }
 
   /**
@@ -634,216 +577,148 @@ export class RMSprop {
    */
   #constrain(engine) {
     let failure;
-    this.#running = 'a constraint';
+    this.#blocked = 'a constraint runs';
     for (let i = 0; i < engine.variables.length; i++) {
       const variable = engine.variables[i];
-      if (variable.constraint === undefined || !engine.hasGradient(i)) continue;
+      if (!variable.constraint || !engine.hasGradient(i)) continue;
       try {
         variable.constraint(variable);
       } catch (error) {
         failure ??= { error };
       }
     }
-    this.#running = undefined;
+    this.#blocked = undefined;
     return failure;
   }
 
   // ---- State ----
 
-  /** @returns {{ name: SlotName, field: import('./engine.js').SlotField }[]} in the order of Keras's `variables` */
-  #slotSpecs() {
-    const { useEma, gradientAccumulationSteps, momentum, centered } = this.#options;
-    /** @type {{ name: SlotName, field: import('./engine.js').SlotField }[]} */
-    const specs = [];
-    if (useEma) specs.push({ name: 'average', field: 'average' });
-    if (gradientAccumulationSteps !== undefined) specs.push({ name: 'gradient_accumulator', field: 'accumulator' });
-    specs.push({ name: 'velocity', field: 'mean_square' });
-    if (typeof momentum === 'function' || momentum > 0) specs.push({ name: 'momentum', field: 'momentum' });
-    if (centered) specs.push({ name: 'average_gradient', field: 'mean_gradient' });
-    return specs;
-  }
-
-  /** @returns {{ name: SlotName, tensors: readonly Tensor[] }[]} the slots that are built */
-  #slots() {
+  /** Tells the engine what does not change from step to step. */
+  #writeConstants() {
+    const options = this.#options;
+    const { clipnorm, globalClipnorm, clipvalue, weightDecay } = options;
+    this.#flags = 0;
+    if (weightDecay !== null) this.#flags |= constants.RMS_DECAY_WEIGHTS;
+    if (this.#lossScale !== null) this.#flags |= constants.RMS_UNSCALE;
     const engine = this.#engine;
-    if (engine === undefined) return [];
-    return this.#slotSpecs().map(({ name }) => ({ name, tensors: engine.slot(name) ?? [] }));
+    if (!engine) return;
+    this.#asked = [];
+    for (const [name, field] of HYPERPARAMETERS) {
+      const source = options[name];
+      if (typeof source === 'number') engine.setNumber(field, source);
+      else this.#asked.push({ name, field, source });
+    }
+    engine.setNumber('weight_decay', weightDecay ?? 0);
+    engine.setNumber('loss_scale', this.#lossScale ?? 1);
+    engine.setNumber('accumulation_steps', options.gradientAccumulationSteps ?? 1);
+    // A limit of 0 or below is none, as in Keras.
+    const [clip, limit] = clipnorm > 0 ? [constants.RMS_CLIP_BY_NORM, clipnorm]
+      : globalClipnorm > 0 ? [constants.RMS_CLIP_BY_GLOBAL_NORM, globalClipnorm]
+        : clipvalue > 0 ? [constants.RMS_CLIP_BY_VALUE, clipvalue] : [constants.RMS_CLIP_NONE, 0];
+    engine.setWord('clip', clip);
+    engine.setNumber('clip_limit', limit);
+    engine.variables.forEach((variable, i) => engine.setKeepsWeights(i, this.#isExcluded(variable)));
   }
 
-  #state() {
-    return { dialect: 'keras', variables: this.#builtEngine().variables, slots: this.#slots() };
-  }
-
-  /** @param {Engine} engine */
-  #averages(engine) {
-    return /** @type {readonly Tensor[]} */ (engine.slot('average'));
-  }
-
-  #source() {
-    return /** @type {((step: number) => number) | LearningRateSchedule} */ (this.#rateSource);
+  #slotSpecs() {
+    return SLOTS.filter(([, , isAsked]) => isAsked(this.#options)).map(([name, field]) => ({ name, field }));
   }
 
   /**
    * @param {number} calls of `apply`
    * @returns {number} how many updates they were
    */
-  #updatesBefore(calls) {
-    const { gradientAccumulationSteps } = this.#options;
-    return gradientAccumulationSteps === undefined ? calls : Math.floor(calls / gradientAccumulationSteps);
+  #updatesIn(calls) {
+    return Math.floor(calls / (this.#options.gradientAccumulationSteps || 1));
   }
 
-  #markExcluded() {
-    const engine = this.#engine;
-    if (engine === undefined) return;
-    const { variables, pattern } = this.#excluded;
-    engine.variables.forEach((variable, i) => {
-      engine.setKeepsWeights(i, variables.has(variable) || (pattern?.test(variable.name) ?? false));
-    });
-  }
-
-  #builtEngine() {
-    if (this.#engine === undefined) {
-      throw new RangeError(`optimizer ${show(this.#name)} must be built first: call build(variables)`);
-    }
+  #built() {
+    if (!this.#engine) throw new RangeError(`optimizer ${show(this.name)} must be built first: call build(variables)`);
     return this.#engine;
   }
 
-  /** @param {string} what is to run */
-  #ready(what) {
-    if (this.#disposed) throw new Error(`optimizer ${show(this.#name)} is disposed`);
-    if (this.#running !== undefined) throw new Error(`${what} cannot be used while ${this.#running} runs`);
+  /** @param {string} call */
+  #ready(call) {
+    if (this.#blocked) throw new Error(`${call} of optimizer ${show(this.name)} cannot be used: ${this.#blocked}`);
   }
 }
 
 /**
- * @param {RMSpropOptions} options
+ * @param {RMSpropOptions} given
+ * @returns {Record<string, any>} every option in the order of Keras's config, null for what is not given
  */
-function checkOptions(options) {
-  const {
-    learningRate = 0.001, rho = 0.9, momentum = 0, epsilon = 1e-7, centered = false, useEma = false, emaMomentum = 0.99,
-    name,
-  } = options;
-  checkRate(learningRate);
-  for (const [key, value] of Object.entries({ rho, momentum, epsilon })) {
-    if (typeof value === 'function') continue;
-    if (typeof value !== 'number') throw typeError(key, 'a finite number or a function (step) => number', value);
-    finite(key, value);
+function checkOptions(given) {
+  knownOptions('RMSprop', given, Object.keys(DEFAULTS));
+  /** @type {Record<string, any>} */
+  const options = { ...DEFAULTS };
+  for (const [name, standard] of Object.entries(DEFAULTS)) {
+    const value = given[/** @type {keyof RMSpropOptions} */ (name)];
+    if (value === undefined || (value === null && standard === null)) continue;
+    options[name] = value;
+    if (name === 'name') ofType(name, value, 'string');
+    else if (typeof standard === 'boolean') ofType(name, value, 'boolean');
+    else if (HYPERPARAMETERS.some(([hyperparameter]) => hyperparameter === name)) checkHyperparameter(name, value);
+    else finite(name, value);
   }
-  boolean('centered', centered);
-  boolean('useEma', useEma);
-  if (name !== undefined && name !== null && typeof name !== 'string') throw typeError('name', 'a string', name);
-  const weightDecay = optional('weightDecay', options.weightDecay);
-  const lossScaleFactor = optional('lossScaleFactor', options.lossScaleFactor);
-  // Python takes 0 for "off" here and below.
-  const gradientAccumulationSteps = optional('gradientAccumulationSteps', options.gradientAccumulationSteps) || undefined;
-  if (gradientAccumulationSteps !== undefined && gradientAccumulationSteps < 2) {
+  const { gradientAccumulationSteps, useEma, emaMomentum, emaOverwriteFrequency } = options;
+  // As in Python, 0 switches an option off.
+  if (gradientAccumulationSteps && gradientAccumulationSteps < 2) {
     throw rangeError('gradientAccumulationSteps', 'an integer >= 2', gradientAccumulationSteps);
   }
-  finite('emaMomentum', emaMomentum);
-  const emaOverwriteFrequency = optional('emaOverwriteFrequency', options.emaOverwriteFrequency);
-  if (useEma) {
-    if (emaMomentum < 0 || emaMomentum > 1) throw rangeError('emaMomentum', 'in [0, 1]', emaMomentum);
-    if (emaOverwriteFrequency && (!Number.isInteger(emaOverwriteFrequency) || emaOverwriteFrequency < 1)) {
-      throw rangeError('emaOverwriteFrequency', 'an integer >= 1', emaOverwriteFrequency);
-    }
+  if (useEma && (emaMomentum < 0 || emaMomentum > 1)) throw rangeError('emaMomentum', 'in [0, 1]', emaMomentum);
+  if (useEma && emaOverwriteFrequency) integer('emaOverwriteFrequency', emaOverwriteFrequency, 1);
+  const clips = ['clipnorm', 'clipvalue', 'globalClipnorm'].filter((name) => options[name] !== null);
+  if (clips.length > 1) {
+    throw new RangeError(`only one of clipnorm, clipvalue and globalClipnorm can be set, got ${clips.join(' and ')}`);
   }
-  const clips = {
-    clipnorm: optional('clipnorm', options.clipnorm),
-    clipvalue: optional('clipvalue', options.clipvalue),
-    globalClipnorm: optional('globalClipnorm', options.globalClipnorm),
-  };
-  if (Object.values(clips).filter((limit) => limit !== undefined).length > 1) {
-    const received = Object.entries(clips).map(([key, limit]) => `${key} ${limit}`).join(', ');
-    throw new RangeError(`only one of clipnorm, clipvalue and globalClipnorm can be set, got ${received}`);
-  }
-  return {
-    learningRate, rho, momentum, epsilon, centered, weightDecay, useEma, emaMomentum, emaOverwriteFrequency,
-    lossScaleFactor, gradientAccumulationSteps, ...clips, ...clipOf(clips),
-  };
-}
-
-/**
- * @param {{ clipnorm?: number, clipvalue?: number, globalClipnorm?: number }} clips
- * @returns {{ clip: number, clipLimit: number }} how the kernels clip; a limit of 0 and below means not at all
- */
-function clipOf({ clipnorm = 0, clipvalue = 0, globalClipnorm = 0 }) {
-  if (clipnorm > 0) return { clip: constants.RMS_CLIP_BY_NORM, clipLimit: clipnorm };
-  if (globalClipnorm > 0) return { clip: constants.RMS_CLIP_BY_GLOBAL_NORM, clipLimit: globalClipnorm };
-  if (clipvalue > 0) return { clip: constants.RMS_CLIP_BY_VALUE, clipLimit: clipvalue };
-  return { clip: constants.RMS_CLIP_NONE, clipLimit: 0 };
+  return options;
 }
 
 /**
  * @param {string} name
- * @param {number | null | undefined} value
- * @returns {number | undefined}
+ * @param {unknown} value a number or a callback; the learning rate may be a schedule too
  */
-function optional(name, value) {
-  return value === undefined || value === null ? undefined : finite(name, value);
-}
-
-/** @param {unknown} rate */
-function checkRate(rate) {
-  if (typeof rate === 'function' || isSchedule(rate)) return;
-  if (typeof rate !== 'number') {
-    throw typeError('learningRate', 'a number, a function (step) => number or a LearningRateSchedule', rate);
-  }
-  finite('learningRate', rate);
+function checkHyperparameter(name, value) {
+  if (typeof value === 'function' || (name === 'learningRate' && isSchedule(value))) return;
+  finite(name, value, `a finite number${name === 'learningRate' ? ', schedule' : ''} or callback`);
 }
 
 /**
  * @param {string} name
- * @param {((step: number) => number) | LearningRateSchedule} source
+ * @param {Source} source
  * @param {number} step
  * @returns {number} what it says, a finite number
  */
 function evaluate(name, source, step) {
   const value = typeof source === 'function' ? source(step) : source.at(step);
-  if (typeof value !== 'number' || !Number.isFinite(value)) {
-    const Kind = typeof value === 'number' ? RangeError : TypeError;
-    throw new Kind(`${name} at step ${step} must be a finite number, got ${show(value)}`);
-  }
+  if (!Number.isFinite(value)) finite(`${name} at step ${step}`, value);
   return value;
 }
 
 /**
- * What Keras writes for a function; JSON has none.
- *
- * @param {Hyperparameter} value
- * @returns {unknown}
+ * @param {unknown} value of an option
+ * @returns {unknown} what Keras's config has for it
  */
 function configOf(value) {
-  if (typeof value === 'number') return value;
+  if (isSchedule(value)) return serialize(value);
+  if (typeof value !== 'function') return value;
   return { module: 'builtins', class_name: 'function', config: value.name, registered_name: 'function' };
 }
 
 /**
- * @param {string} name
- * @param {any} value
+ * @param {any} value in a config
  * @param {Record<string, any>} customObjects
- * @returns {unknown}
+ * @returns {any} the option
  */
-function fromConfigValue(name, value, customObjects) {
-  if (typeof value !== 'object' || value === null || isSchedule(value)) return value;
+function revive(value, customObjects) {
+  if (!value?.class_name) return value;
   if (value.class_name !== 'function') return deserialize(value, { customObjects });
-  if (typeof customObjects[value.config] === 'function') return customObjects[value.config];
-  throw new TypeError(`${name} was the function ${show(value.config)}: pass it in customObjects`);
+  return ofType(`customObjects.${value.config}`, customObjects[value.config], 'function');
 }
 
-/**
- * @param {readonly (RegExp | string)[]} patterns
- * @returns {RegExp | undefined} matches where one of them does; without state, whatever flags they had
- */
-function joinPatterns(patterns) {
-  if (patterns.length === 0) return undefined;
-  const [first] = patterns;
-  if (patterns.length === 1 && first instanceof RegExp) return new RegExp(first.source, first.flags.replace(/[gy]/g, ''));
-  return new RegExp(patterns.map((pattern) => `(?:${pattern instanceof RegExp ? pattern.source : pattern})`).join('|'));
-}
-
-/** @param {unknown} value */
-function isThenable(value) {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+/** @param {readonly Tensor[]} tensors */
+function totalSize(tensors) {
+  return tensors.reduce((total, { size }) => total + size, 0);
 }
 
 function noGradients() {

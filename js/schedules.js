@@ -19,7 +19,7 @@
  * initial rate (it computes the whole schedule in integers) does not exist here. JSON can't tell 1.0 from 1, though, so
  * a config with a whole-numbered rate becomes such an integer schedule when Python reads it.
  */
-import { boolean, finite, integer, knownOptions, rangeError, typeError } from './check.js';
+import { array, finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { cos, log, pow } from './math.js';
 import { SCHEDULE, isSchedule } from './schedule-marker.js';
 
@@ -134,8 +134,7 @@ export class LearningRateSchedule {
    * @returns {T}
    */
   static fromConfig(config) {
-    if (typeof config !== 'object' || config === null) throw typeError('config', 'an object', config);
-    return new this(Object.fromEntries(Object.entries(config).map(
+    return new this(Object.fromEntries(Object.entries(ofType('config', config, 'object')).map(
       ([key, value]) => [camelCase(key), value?.class_name === '__tensor__' ? value.config.value : value],
     )));
   }
@@ -170,7 +169,8 @@ export class ExponentialDecay extends LearningRateSchedule {
     this.initialLearningRate = finite('initialLearningRate', initialLearningRate);
     this.decaySteps = positive('decaySteps', decaySteps);
     this.decayRate = finite('decayRate', decayRate);
-    this.staircase = boolean('staircase', staircase);
+    /** @type {boolean} */
+    this.staircase = ofType('staircase', staircase, 'boolean');
     this.name = text('name', name);
   }
 
@@ -282,7 +282,8 @@ export class PolynomialDecay extends LearningRateSchedule {
     this.decaySteps = positive('decaySteps', decaySteps);
     this.endLearningRate = finite('endLearningRate', endLearningRate);
     this.power = finite('power', power);
-    this.cycle = boolean('cycle', cycle);
+    /** @type {boolean} */
+    this.cycle = ofType('cycle', cycle, 'boolean');
     this.name = text('name', options.name === undefined ? 'PolynomialDecay' : options.name);
   }
 
@@ -334,7 +335,8 @@ export class InverseTimeDecay extends LearningRateSchedule {
     this.initialLearningRate = finite('initialLearningRate', initialLearningRate);
     this.decaySteps = positive('decaySteps', decaySteps);
     this.decayRate = finite('decayRate', decayRate);
-    this.staircase = boolean('staircase', staircase);
+    /** @type {boolean} */
+    this.staircase = ofType('staircase', staircase, 'boolean');
     this.name = text('name', name);
   }
 
@@ -530,14 +532,11 @@ export function serialize(schedule) {
  * @returns {LearningRateSchedule}
  */
 export function deserialize(config, options = {}) {
-  if (typeof config !== 'object' || config === null) throw typeError('config', 'an object', config);
+  const { class_name: className, registered_name: registeredName } = ofType('config', config, 'object');
+  ofType('class_name', className, 'string');
   knownOptions('deserialize', options, ['customObjects']);
   const { customObjects = {} } = options;
-  if (typeof customObjects !== 'object' || customObjects === null) {
-    throw typeError('customObjects', 'an object', customObjects);
-  }
-  const { class_name: className, registered_name: registeredName } = config;
-  if (typeof className !== 'string') throw typeError('class_name', 'a string', className);
+  ofType('customObjects', customObjects, 'object');
   const keras = {
     ExponentialDecay, PiecewiseConstantDecay, PolynomialDecay, InverseTimeDecay, CosineDecay, CosineDecayRestarts,
   };
@@ -615,8 +614,8 @@ export function warmup(options) {
  * @returns {ScheduleFunction}
  */
 export function chain(pieces) {
-  if (!Array.isArray(pieces)) throw typeError('pieces', 'an array of { steps, schedule }', pieces);
-  if (pieces.length === 0) throw rangeError('pieces', 'an array of at least one { steps, schedule }', pieces);
+  const expectation = 'an array of at least one { steps, schedule }';
+  if (array('pieces', pieces, expectation).length === 0) throw rangeError('pieces', expectation, pieces);
   const last = pieces.length - 1;
   const checked = pieces.map((piece, i) => {
     knownOptions(`pieces[${i}]`, piece, ['steps', 'schedule']);

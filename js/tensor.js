@@ -1,7 +1,7 @@
 /**
  * Tensors and variables: arrays that lie in linear memory. What an optimizer does with them is not here.
  */
-import { boolean, integer, knownOptions, rangeError, show, typeError } from './check.js';
+import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Memory, countTensor } from './memory.js';
 import { autoName } from './naming.js';
 
@@ -12,10 +12,12 @@ import { autoName } from './naming.js';
  *   | Float32Array | Float64Array} TypedArray
  */
 /** @typedef {number | NestedNumbers[]} NestedNumbers numbers in arrays of equal lengths, nested to any depth */
-/** @typedef {NestedNumbers | TypedArray} Values */
+/** @typedef {NestedNumbers | TypedArray} Values what tensors are made of */
 
 /** The array type of each dtype. */
 const ARRAYS = Object.freeze({ float32: Float32Array, float64: Float64Array, int32: Int32Array });
+
+const PLACE_OPTIONS = ['shape', 'dtype', 'memory'];
 
 /** On every tensor's prototype, so that two copies of the package (ESM and CommonJS) know each other's. */
 const TENSOR = Symbol.for('rmsprop-wasm.Tensor');
@@ -26,7 +28,7 @@ const VARIABLE = Symbol.for('rmsprop-wasm.Variable');
  * @returns {value is Tensor}
  */
 export function isTensor(value) {
-  return typeof value === 'object' && value !== null && TENSOR in value;
+  return /** @type {any} */ (value)?.[TENSOR] === true;
 }
 
 /**
@@ -34,7 +36,7 @@ export function isTensor(value) {
  * @returns {value is Variable}
  */
 export function isVariable(value) {
-  return typeof value === 'object' && value !== null && VARIABLE in value;
+  return /** @type {any} */ (value)?.[VARIABLE] === true;
 }
 
 /**
@@ -110,7 +112,7 @@ export class Tensor {
    */
   get data() {
     if (this.#disposed) throw disposedError(this);
-    const buffer = this.#memory.buffer;
+    const buffer = /** @type {ArrayBuffer} */ (this.#memory.buffer);
     if (this.#view?.buffer !== buffer) this.#view = new ARRAYS[this.#dtype](buffer, this.#byteOffset, this.#size);
     return /** @type {TensorData} */ (this.#view);
   }
@@ -131,7 +133,7 @@ export class Tensor {
    * Checks values without copying them, for callers that write all or nothing.
    *
    * @param {string} name what messages call the values
-   * @param {Values | Tensor} values
+   * @param {unknown} values
    * @returns {TypedArray} as many numbers in a row as the tensor has
    * @throws {TypeError | RangeError} see `set`
    */
@@ -261,7 +263,7 @@ if (Symbol.dispose) {
 }
 
 /**
- * @param {Values} values a number makes a scalar, nested arrays give the shape, a typed array one dimension
+ * @param {Values | Tensor} values a number makes a scalar, nested arrays give the shape, a typed array one dimension
  * @param {object} [options]
  * @param {readonly number[]} [options.shape] instead; its product must be the number of values
  * @param {DType} [options.dtype] default float32; numbers are rounded to it
@@ -270,11 +272,8 @@ if (Symbol.dispose) {
  * @throws {TypeError | RangeError} for what is no such array
  */
 export function tensor(values, options = {}) {
-  knownOptions('tensor', options, ['shape', 'dtype', 'memory']);
-  const plan = planOf('values', values, options);
-  const made = new Tensor(plan.memory, plan.dtype, plan.shape);
-  made.data.set(plan.flat);
-  return made;
+  knownOptions('tensor', options, PLACE_OPTIONS);
+  return fill(values, options, (memory, dtype, shape) => new Tensor(memory, dtype, shape));
 }
 
 /**
@@ -285,7 +284,7 @@ export function tensor(values, options = {}) {
  * @returns {Tensor} filled with 0
  */
 export function zeros(shape, options = {}) {
-  return filled('zeros', shape, options, 0);
+  return filled(shape, options, 0);
 }
 
 /**
@@ -296,7 +295,7 @@ export function zeros(shape, options = {}) {
  * @returns {Tensor} filled with 1
  */
 export function ones(shape, options = {}) {
-  return filled('ones', shape, options, 1);
+  return filled(shape, options, 1);
 }
 
 /**
@@ -312,17 +311,13 @@ export function ones(shape, options = {}) {
  * @throws {TypeError | RangeError} for what is no such array
  */
 export function variable(values, options = {}) {
-  knownOptions('variable', options, ['name', 'trainable', 'constraint', 'shape', 'dtype', 'memory']);
+  knownOptions('variable', options, [...PLACE_OPTIONS, 'name', 'trainable', 'constraint']);
   const { name, trainable = true, constraint } = options;
-  if (name !== undefined && typeof name !== 'string') throw typeError('name', 'a string', name);
-  boolean('trainable', trainable);
-  if (constraint !== undefined && typeof constraint !== 'function') {
-    throw typeError('constraint', 'a function', constraint);
-  }
-  const plan = planOf('values', values, options);
-  const made = new Variable(plan.memory, plan.dtype, plan.shape, name ?? autoName('variable'), trainable, constraint);
-  made.data.set(plan.flat);
-  return made;
+  if (name !== undefined) ofType('name', name, 'string');
+  ofType('trainable', trainable, 'boolean');
+  if (constraint !== undefined) ofType('constraint', constraint, 'function');
+  return fill(values, options, (memory, dtype, shape) =>
+    new Variable(memory, dtype, shape, name ?? autoName('variable'), trainable, constraint));
 }
 
 /**
@@ -334,13 +329,11 @@ export function variable(values, options = {}) {
  */
 export function checkGradient(of, gradient) {
   const name = `gradient of ${describe(of)}`;
-  if (!isTensor(gradient)) return flatValues(name, gradient, of);
+  if (!isTensor(gradient)) return of.checked(name, gradient);
   if (gradient.isDisposed) throw disposedError(gradient);
-  if (gradient.memory !== of.memory) throw rangeError(name, "a tensor in the variable's memory", 'one in another memory');
-  if (gradient.dtype !== of.dtype) throw typeError(name, `a tensor of ${of.dtype}`, `one of ${gradient.dtype}`);
-  if (gradient.size !== of.size) {
-    throw new RangeError(`${name} must have ${of.size} elements, got ${gradient.size}`);
-  }
+  if (gradient.memory !== of.memory) throw rangeError(name, 'in the memory of the variable', gradient);
+  if (gradient.dtype !== of.dtype) throw typeError(name, of.dtype, gradient.dtype);
+  if (gradient.size !== of.size) throw rangeError(name, `of ${of.size} elements`, gradient.size);
   return gradient;
 }
 
@@ -355,6 +348,19 @@ export function checkGradient(of, gradient) {
 export function zerosOf(memory, dtype, shape) {
   const made = new Tensor(memory, dtype, shape);
   made.data.fill(0);
+  return made;
+}
+
+/**
+ * A tensor of one number in the default memory: a counter, a rate.
+ *
+ * @param {DType} dtype
+ * @param {number} value
+ * @returns {Tensor}
+ */
+export function scalar(dtype, value) {
+  const made = new Tensor(Memory.default, dtype, []);
+  made.data[0] = value;
   return made;
 }
 
@@ -375,17 +381,34 @@ export function disposedError(tensor) {
 }
 
 /**
- * @param {string} name
  * @param {readonly number[]} shape
  * @param {{ dtype?: DType, memory?: Memory }} options
  * @param {number} value
  * @returns {Tensor}
  */
-function filled(name, shape, options, value) {
-  knownOptions(name, options, ['dtype', 'memory']);
+function filled(shape, options, value) {
+  knownOptions('tensor', options, PLACE_OPTIONS);
   const { dtype, memory } = placeOf(options);
   const made = new Tensor(memory, dtype, checkShape(shape));
   made.data.fill(value);
+  return made;
+}
+
+/**
+ * Checks everything about a tensor to be made, makes it and copies the values in.
+ *
+ * @template {Tensor} T
+ * @param {Values | Tensor} values
+ * @param {{ shape?: readonly number[], dtype?: DType, memory?: Memory }} options
+ * @param {(memory: Memory, dtype: DType, shape: readonly number[]) => T} make
+ * @returns {T}
+ */
+function fill(values, options, make) {
+  const { dtype, memory } = placeOf({ dtype: isTensor(values) ? values.dtype : undefined, ...options });
+  const shape = options.shape === undefined ? shapeOf(values) : checkShape(options.shape);
+  const flat = outlastingGrowth(flatValues('values', values, { size: sizeOf(shape), shape, dtype }), memory);
+  const made = make(memory, dtype, shape);
+  made.data.set(flat);
   return made;
 }
 
@@ -394,25 +417,9 @@ function filled(name, shape, options, value) {
  * @returns {{ dtype: DType, memory: Memory }} checked
  */
 function placeOf({ dtype = 'float32', memory = Memory.default }) {
-  if (!Object.hasOwn(ARRAYS, dtype)) throw typeError('dtype', "'float32', 'float64' or 'int32'", dtype);
+  if (!Object.hasOwn(ARRAYS, dtype)) throw typeError('dtype', `one of ${Object.keys(ARRAYS)}`, dtype);
   if (!(memory instanceof Memory)) throw typeError('memory', 'a Memory', memory);
   return { dtype, memory };
-}
-
-/**
- * Checks everything about a tensor to be made, before anything is allocated.
- *
- * @param {string} name
- * @param {Values | Tensor} values
- * @param {{ shape?: readonly number[], dtype?: DType, memory?: Memory }} options
- * @returns {{ dtype: DType, memory: Memory, shape: readonly number[], flat: TypedArray }}
- */
-function planOf(name, values, options) {
-  const ownDtype = isTensor(values) ? values.dtype : undefined;
-  const { dtype, memory } = placeOf({ ...options, dtype: options.dtype ?? ownDtype });
-  const shape = options.shape !== undefined ? checkShape(options.shape) : shapeOf(name, values);
-  const flat = flatValues(name, values, { size: sizeOf(shape), shape, dtype });
-  return { dtype, memory, shape, flat: outlastingGrowth(flat, memory) };
 }
 
 /**
@@ -429,8 +436,7 @@ function outlastingGrowth(values, memory) {
  * @returns {readonly number[]}
  */
 function checkShape(shape) {
-  if (!Array.isArray(shape)) throw typeError('shape', 'an array of lengths', shape);
-  shape.forEach((length, i) => integer(`shape[${i}]`, length, 0));
+  for (const length of array('shape', shape)) integer('shape', length, 0);
   return shape;
 }
 
@@ -440,18 +446,13 @@ function sizeOf(shape) {
 }
 
 /**
- * @param {string} name
  * @param {unknown} values
  * @returns {readonly number[]} the lengths along the first element of each level
  */
-function shapeOf(name, values) {
+function shapeOf(values) {
   if (isTensor(values)) return values.shape;
-  if (typeof values === 'number') return [];
   if (isTypedArray(values)) return [values.length];
-  if (!Array.isArray(values)) throw typeError(name, 'a number, an array of numbers or a typed array', values);
-  const shape = [];
-  for (let level = /** @type {unknown} */ (values); Array.isArray(level); level = level[0]) shape.push(level.length);
-  return shape;
+  return Array.isArray(values) ? [values.length, ...shapeOf(values[0])] : [];
 }
 
 /**
@@ -461,56 +462,31 @@ function shapeOf(name, values) {
  * @returns {TypedArray} the numbers in a row, as many as the target has
  * @throws {TypeError | RangeError}
  */
-function flatValues(name, values, target) {
-  const flat = toFlat(name, values, target);
-  if (flat.length !== target.size) {
-    throw new RangeError(`${name} must have ${target.size} elements (shape [${target.shape}]), got ${flat.length}`);
+function flatValues(name, values, { size, shape, dtype }) {
+  const expectation = `${size} numbers, flat or in shape [${shape}]`;
+  let flat = values;
+  if (isTensor(values)) {
+    flat = values.data;
+  } else if (!isTypedArray(values)) {
+    const list = /** @type {unknown[]} */ ([values].flat(Infinity));
+    if (!list.every((value) => typeof value === 'number')) throw typeError(name, expectation, values);
+    if (!isNested(values, [size]) && !isNested(values, shape)) throw rangeError(name, expectation, values);
+    flat = Float64Array.from(/** @type {number[]} */ (list));
   }
-  if (target.dtype === 'int32' && !(flat instanceof Int32Array)) {
-    flat.forEach((value, i) => integer(`${name}[${i}]`, value, -(2 ** 31), 2 ** 31 - 1));
-  }
-  return flat;
+  const numbers = /** @type {TypedArray} */ (flat);
+  if (numbers.length !== size) throw rangeError(name, expectation, values);
+  if (dtype === 'int32') for (const value of numbers) integer(name, value, -(2 ** 31), 2 ** 31 - 1);
+  return numbers;
 }
 
 /**
- * @param {string} name
- * @param {unknown} values
- * @param {{ shape: readonly number[] }} target
- * @returns {TypedArray}
- */
-function toFlat(name, values, target) {
-  if (isTensor(values)) return values.data;
-  if (isTypedArray(values)) return values;
-  if (typeof values === 'number') return Float64Array.of(values);
-  if (!Array.isArray(values)) throw typeError(name, 'a number, an array of numbers or a typed array', values);
-  const isFlat = values.every((value) => typeof value === 'number');
-  if (isFlat) return Float64Array.from(values);
-  /** @type {number[]} */
-  const flat = [];
-  flatten(name, values, shapeOf(name, values), 0, flat);
-  if (`${shapeOf(name, values)}` !== `${target.shape}`) {
-    throw new RangeError(`${name} must have shape [${target.shape}], got [${shapeOf(name, values)}]`);
-  }
-  return Float64Array.from(flat);
-}
-
-/**
- * @param {string} name
  * @param {unknown} values
  * @param {readonly number[]} shape
- * @param {number} dimension
- * @param {number[]} flat
+ * @returns {boolean} whether the values are nested in exactly that shape
  */
-function flatten(name, values, shape, dimension, flat) {
-  if (dimension === shape.length) {
-    if (typeof values !== 'number') throw typeError(name, 'made of numbers nested to one depth', values);
-    flat.push(values);
-    return;
-  }
-  if (!Array.isArray(values) || values.length !== shape[dimension]) {
-    throw rangeError(name, `nested in rows of equal length (${shape[dimension]} here)`, values);
-  }
-  for (const value of values) flatten(name, value, shape, dimension + 1, flat);
+function isNested(values, [length, ...rest]) {
+  if (length === undefined) return typeof values === 'number';
+  return Array.isArray(values) && values.length === length && values.every((value) => isNested(value, rest));
 }
 
 /**
@@ -518,6 +494,5 @@ function flatten(name, values, shape, dimension, flat) {
  * @returns {value is TypedArray}
  */
 function isTypedArray(value) {
-  return ArrayBuffer.isView(value) && !(value instanceof DataView) && !(value instanceof BigInt64Array)
-    && !(value instanceof BigUint64Array);
+  return ArrayBuffer.isView(value) && !/^(Data|Big)/.test(value.constructor.name);
 }

@@ -138,32 +138,23 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
   }
 }
 
+/* The copies of one rule: one that can do everything, and for a plain step one for each set of slots. In WebAssembly the
+ * one-lane kernels, which do the tails of vectors and serve engines without SIMD, are small rather than fast. */
+RMS_INLINE void update_rule(const rms_step_options *options, const rms_tensor *tensor, element norm, size_t first,
+                            size_t last, enum rms_rule rule) {
+  const int centered = tensor->mean_gradient != NULL, momentum = tensor->momentum != NULL;
 #if RMS_LANES == 1 && defined(__wasm__)
-/* The tails of the SIMD module, and engines without SIMD: one copy, small rather than fast. */
-RMS_INLINE void update_rule(const rms_step_options *options, const rms_tensor *tensor, element norm, size_t first,
-                            size_t last, enum rms_rule rule) {
-  update_range(options, tensor, norm, first, last, rule, tensor->mean_gradient != NULL, tensor->momentum != NULL, 1);
-}
+  const int extended = 1;
 #else
-RMS_INLINE void update_slots(const rms_step_options *options, const rms_tensor *tensor, element norm, size_t first,
-                             size_t last, enum rms_rule rule, int extended) {
-  if (tensor->mean_gradient) {
-    if (tensor->momentum) update_range(options, tensor, norm, first, last, rule, 1, 1, extended);
-    else update_range(options, tensor, norm, first, last, rule, 1, 0, extended);
-  } else {
-    if (tensor->momentum) update_range(options, tensor, norm, first, last, rule, 0, 1, extended);
-    else update_range(options, tensor, norm, first, last, rule, 0, 0, extended);
-  }
-}
-
-RMS_INLINE void update_rule(const rms_step_options *options, const rms_tensor *tensor, element norm, size_t first,
-                            size_t last, enum rms_rule rule) {
-  int extended = options->clip != RMS_CLIP_NONE || (options->flags & (RMS_UNSCALE | RMS_DECAY_WEIGHTS)) ||
-                 tensor->average || tensor->accumulator;
-  if (extended) update_slots(options, tensor, norm, first, last, rule, 1);
-  else update_slots(options, tensor, norm, first, last, rule, 0);
-}
+  const int extended = options->clip != RMS_CLIP_NONE || (options->flags & (RMS_UNSCALE | RMS_DECAY_WEIGHTS)) ||
+                       tensor->average || tensor->accumulator;
 #endif
+  if (extended) update_range(options, tensor, norm, first, last, rule, centered, momentum, 1);
+  else if (centered && momentum) update_range(options, tensor, norm, first, last, rule, 1, 1, 0);
+  else if (centered) update_range(options, tensor, norm, first, last, rule, 1, 0, 0);
+  else if (momentum) update_range(options, tensor, norm, first, last, rule, 0, 1, 0);
+  else update_range(options, tensor, norm, first, last, rule, 0, 0, 0);
+}
 
 /* The one place where a rule becomes code: a dialect adds its line. */
 void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tensor, element norm, size_t first,

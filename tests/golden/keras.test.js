@@ -165,7 +165,7 @@ for (const golden of load('keras_golden.json').cases) {
       const variables = golden.grads.map((/** @type {number[]} */ g) => variable(g.map(() => 0)));
       optimizer.apply(golden.grads, variables);
       for (const [i, clipped] of golden.expect.clipped.entries()) {
-        assertClose(variables[i].data.map((x) => -x), clipped, tolerance, id);
+        assertClose(variables[i].data.map((/** @type {number} */ x) => -x), clipped, tolerance, id);
       }
       return;
     }

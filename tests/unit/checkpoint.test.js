@@ -13,7 +13,8 @@ const CONFIGURATIONS = {
   schedule: () => ({ learningRate: new schedules.ExponentialDecay({ initialLearningRate: 0.1, decaySteps: 2, decayRate: 0.5 }) }),
 };
 
-const makeVariables = () => [variable([[1, 2], [3, 4]], { name: 'kernel' }), variable([5, 6], { name: 'bias' }), variable([7], { name: 'kernel' })];
+const makeVariables = () =>
+  [variable([[1, 2], [3, 4]], { name: 'kernel' }), variable([5, 6], { name: 'bias' }), variable([7], { name: 'kernel' })];
 const gradients = (/** @type {number} */ step) => [[[step, -1], [0.5, 2]], [0.1 * step, 3], [-step]];
 
 for (const [name, options] of Object.entries(CONFIGURATIONS)) {
@@ -87,16 +88,16 @@ test('a file that does not fit is refused, and nothing is written', () => {
   const two = { shape: [2], data: new Float32Array(2) };
   /** @type {[Uint8Array, RegExp][]} */
   const cases = [
-    [other({ 'w/velocity': null, w: null }), /must hold "w\/velocity", got none/],
-    [other({ 'w/average': two }), /holds "w\/average", which this optimizer has not/],
-    [other({ 'w/velocity': { shape: [1, 2], data: new Float32Array(2) } }), /"w\/velocity" must be F32 of shape \[2\], got F32 of shape \[1,2\]/],
-    [other({ 'w/momentum': { shape: [2], data: new Float64Array(2) } }), /"w\/momentum" must be F32 of shape \[2\], got F64/],
-    [other({}, { format: 'pt' }), /format must be "rmsprop-wasm", got "pt"/],
-    [other({}, { format_version: '2' }), /format_version must be "1", got "2"/],
-    [other({}, { dialect: 'torch' }), /dialect must be "keras", got "torch"/],
-    [other({}, { counters: '{' }), /counters must be a JSON object, got "{"/],
-    [other({}, { counters: '{"iteration":-1}' }), /iteration must be an integer of at least 0, got -1/],
-    [other({}, { counters: '{"iteration":1,"learning_rate":null}' }), /learning_rate must be a finite number, got null/],
+    [other({ 'w/velocity': null, w: null }), /"w\/velocity" in the checkpoint must be F32 of shape \[2\], got undefined/],
+    [other({ 'w/average': two }), /the checkpoint must be 3 tensors, got ".*w\/average.*"/],
+    [other({ 'w/velocity': { shape: [1, 2], data: new Float32Array(2) } }), /"w\/velocity" in the checkpoint must be F32 of shape \[2\], got "F32 of shape \[1,2\]"/],
+    [other({ 'w/momentum': { shape: [2], data: new Float64Array(2) } }), /"w\/momentum" in the checkpoint must be F32 of shape \[2\], got "F64/],
+    [other({}, { format: 'pt' }), /format of the checkpoint must be "rmsprop-wasm", got "pt"/],
+    [other({}, { format_version: '2' }), /format_version of the checkpoint must be "1", got "2"/],
+    [other({}, { dialect: 'torch' }), /dialect of the checkpoint must be "keras", got "torch"/],
+    [other({}, { counters: '{' }), /counters of the checkpoint must be of type object, got undefined/],
+    [other({}, { counters: '{"iteration":-1}' }), /iteration of the checkpoint must be an integer in \[0, \d+\], got -1/],
+    [other({}, { counters: '{"iteration":1,"learning_rate":null}' }), /learning_rate of the checkpoint must be a finite number, got null/],
     [optimizer.save().subarray(0, 100), /./],
   ];
   const state = () => [v, ...optimizer.variables].map((t) => [...t.data]);
@@ -110,6 +111,6 @@ test('a file that does not fit is refused, and nothing is written', () => {
 test('two tensors never share a name', () => {
   const optimizer = new RMSprop();
   optimizer.build([variable([1], { name: 'a/velocity' }), variable([1], { name: 'a' })]);
-  assert.throws(() => optimizer.save({ variables: true }), /two tensors would be saved as "a\/velocity": rename a variable/);
+  assert.throws(() => optimizer.save({ variables: true }), /variable names must be such that checkpoints can tell tensors apart, got "a\/velocity"/);
   assert.ok(optimizer.save().length > 0);
 });

@@ -25,25 +25,25 @@ const NUMBERS = ['rho', 'momentum', 'epsilon', 'weightDecay', 'clipnorm', 'clipv
 test('a hyperparameter that is no finite number is refused by name', () => {
   for (const name of NUMBERS) {
     for (const value of [NaN, Infinity, -Infinity]) {
-      refuses(() => new RMSprop({ [name]: value }), RangeError, new RegExp(`^${name} must be a finite number, got -?(NaN|Infinity)$`));
+      refuses(() => new RMSprop({ [name]: value }), RangeError, new RegExp(`^${name} must be a finite number.*, got -?(NaN|Infinity)$`));
     }
     for (const value of ['0.1', [0.1], true, {}]) {
       refuses(() => new RMSprop({ [name]: value }), TypeError, new RegExp(`^${name} must be a`));
     }
   }
   for (const name of ['centered', 'useEma']) {
-    refuses(() => new RMSprop({ [name]: 1 }), TypeError, new RegExp(`^${name} must be a boolean, got 1$`));
+    refuses(() => new RMSprop({ [name]: 1 }), TypeError, new RegExp(`^${name} must be of type boolean, got 1$`));
   }
-  refuses(() => new RMSprop({ name: /** @type {any} */ (3) }), TypeError, /^name must be a string, got 3$/);
+  refuses(() => new RMSprop({ name: /** @type {any} */ (3) }), TypeError, /^name must be of type string, got 3$/);
 });
 
 test('what Keras refuses is refused, and what Keras lets pass passes', () => {
   refuses(() => new RMSprop({ useEma: true, emaMomentum: 1.5 }), RangeError, /^emaMomentum must be in \[0, 1\], got 1\.5$/);
   refuses(() => new RMSprop({ useEma: true, emaMomentum: -0.1 }), RangeError, /^emaMomentum must be in \[0, 1\], got -0\.1$/);
-  refuses(() => new RMSprop({ useEma: true, emaOverwriteFrequency: 2.5 }), RangeError, /^emaOverwriteFrequency must be an integer >= 1, got 2\.5$/);
-  refuses(() => new RMSprop({ useEma: true, emaOverwriteFrequency: -1 }), RangeError, /^emaOverwriteFrequency must be an integer >= 1/);
+  refuses(() => new RMSprop({ useEma: true, emaOverwriteFrequency: 2.5 }), RangeError, /^emaOverwriteFrequency must be an integer in \[1, \d+\], got 2\.5$/);
+  refuses(() => new RMSprop({ useEma: true, emaOverwriteFrequency: -1 }), RangeError, /^emaOverwriteFrequency must be an integer in \[1, \d+\], got -1$/);
   refuses(() => new RMSprop({ clipnorm: 1, clipvalue: 2 }), RangeError,
-    /^only one of clipnorm, clipvalue and globalClipnorm can be set, got clipnorm 1, clipvalue 2, globalClipnorm undefined$/);
+    /^only one of clipnorm, clipvalue and globalClipnorm can be set, got clipnorm and clipvalue$/);
   refuses(() => new RMSprop({ gradientAccumulationSteps: 1 }), RangeError, /^gradientAccumulationSteps must be an integer >= 2, got 1$/);
   refuses(() => new RMSprop({ gradientAccumulationSteps: -2 }), RangeError, /^gradientAccumulationSteps must be an integer >= 2/);
   for (const passes of [
@@ -57,7 +57,7 @@ test('an unknown option is refused with the nearest known one', () => {
   refuses(() => new RMSprop(/** @type {any} */ ({ learningrate: 1 })), TypeError, /^RMSprop has no option "learningrate"; did you mean "learningRate"\?$/);
   refuses(() => new RMSprop(/** @type {any} */ ({ clipNorm: 1 })), TypeError, /did you mean "clipnorm"\?$/);
   refuses(() => new RMSprop(/** @type {any} */ ({ decay: 0.9 })), TypeError, /^RMSprop has no option "decay"/);
-  refuses(() => new RMSprop(/** @type {any} */ (0.1)), TypeError, /^RMSprop options must be an object, got 0\.1$/);
+  refuses(() => new RMSprop(/** @type {any} */ (0.1)), TypeError, /^RMSprop options must be of type object, got 0\.1$/);
 });
 
 test('a refused constructor takes no memory', () => {
@@ -101,36 +101,36 @@ test('a refused call changes nothing', () => {
   /** @type {[string, () => unknown, typeof Error, RegExp][]} */
   const cases = [
     ['gradients of another kind', () => call.apply('x', variables), TypeError, /^gradients must be an array, got "x"$/],
-    ['fewer gradients', () => call.apply([[1, 1, 1]], variables), RangeError, /^gradients must be as many as the variables, 2, got 1$/],
-    ['more gradients', () => call.apply([...good, [1]]), RangeError, /^gradients must be as many as the variables, 2, got 3$/],
-    ['a short gradient', () => call.apply([[1, 1], [[1, 1]]], variables), RangeError, /^gradient of variable "a" must have 3 elements/],
-    ['the second too long', () => call.apply([[1, 1, 1], [[1, 1, 1]]], variables), RangeError, /^gradient of variable "b" must have shape \[1,2\], got \[1,3\]$/],
-    ['a gradient in another shape', () => call.apply([[1, 1, 1], [[1], [1]]], variables), RangeError, /^gradient of variable "b" must have shape \[1,2\], got \[2,1\]$/],
-    ['a long tensor', () => call.apply([long, [[1, 1]]], variables), RangeError, /^gradient of variable "a" must have 3 elements, got 4$/],
-    ['a tensor of another memory', () => call.apply([foreign, [[1, 1]]], variables), RangeError, /^gradient of variable "a" must be a tensor in the variable's memory/],
+    ['fewer gradients', () => call.apply([[1, 1, 1]], variables), RangeError, /^gradients must be as many as variables, 2, got Array of length 1$/],
+    ['more gradients', () => call.apply([...good, [1]]), RangeError, /^gradients must be as many as variables, 2, got Array of length 3$/],
+    ['a short gradient', () => call.apply([[1, 1], [[1, 1]]], variables), RangeError, /^gradient of variable "a" must be 3 numbers, flat or in shape \[3\], got Array of length 2$/],
+    ['the second too long', () => call.apply([[1, 1, 1], [[1, 1, 1]]], variables), RangeError, /^gradient of variable "b" must be 2 numbers, flat or in shape \[1,2\], got Array of length 1$/],
+    ['a gradient in another shape', () => call.apply([[1, 1, 1], [[1], [1]]], variables), RangeError, /^gradient of variable "b" must be 2 numbers, flat or in shape \[1,2\], got Array of length 2$/],
+    ['a long tensor', () => call.apply([long, [[1, 1]]], variables), RangeError, /^gradient of variable "a" must be of 3 elements, got 4$/],
+    ['a tensor of another memory', () => call.apply([foreign, [[1, 1]]], variables), RangeError, /^gradient of variable "a" must be in the memory of the variable, got Tensor/],
     ['a disposed tensor', () => call.apply([goneGradient, [[1, 1]]], variables), Error, /^tensor of shape \[3\] is disposed$/],
-    ['undefined', () => call.apply([undefined, [[1, 1]]], variables), TypeError, /^gradient of variable "a" must be a number, an array/],
+    ['undefined', () => call.apply([undefined, [[1, 1]]], variables), TypeError, /^gradient of variable "a" must be 3 numbers, .* got undefined$/],
     ['no gradient at all', () => call.apply([null, null], variables), RangeError, /^No gradients provided for any variable\.$/],
-    ['no array of variables', () => call.apply(good, 'ab'), TypeError, /^variables must be an array of variables, got "ab"$/],
+    ['no array of variables', () => call.apply(good, 'ab'), TypeError, /^variables must be an array, got "ab"$/],
     ['a tensor for a variable', () => call.apply(good, [long, b]), TypeError, /^variables\[0\] must be a variable/],
-    ['a variable twice', () => call.apply([good[0], good[0]], [a, a]), RangeError, /^variables must hold each variable once, got variable "a" at 0 and 1$/],
-    ['an unknown variable', () => call.apply([good[0]], [stranger]), RangeError, /got unknown variable "stranger"$/],
-    ['a variable of another memory', () => call.apply([good[0], good[0]], [a, elsewhere]), RangeError, /^variable "elsewhere" must be in the memory of variable "a"/],
+    ['a variable twice', () => call.apply([good[0], good[0]], [a, a]), RangeError, /^variable "a" must be in the list once, got Array of length 2$/],
+    ['an unknown variable', () => call.apply([good[0]], [stranger]), RangeError, /^variables must be those the optimizer is built for, got "variable \\"stranger\\""$/],
+    ['a variable of another memory', () => call.apply([good[0], good[0]], [a, elsewhere]), RangeError, /^variable "elsewhere" must be in the memory of variable "a", got Memory$/],
     ['a disposed variable', () => call.apply([[1]], [gone]), Error, /^variable "gone" is disposed$/],
     ['a variable of float64', () => call.apply([good[0]], [double]), TypeError, /^variable "double" must be float32, got "float64"$/],
-    ['pairs that are none', () => call.applyGradients([[[1, 1, 1]]]), TypeError, /^pairs\[0\] must be \[gradient, variable\]/],
-    ['no pairs', () => call.applyGradients(7), TypeError, /^pairs must be an array of \[gradient, variable\], got 7$/],
-    ['a loss that is no function', () => call.minimize(1, variables), TypeError, /^lossAndGradients must be a function, got 1$/],
-    ['a loss function without gradients', () => call.minimize(() => ({ loss: 1 }), variables), TypeError, /^what lossAndGradients returns must be/],
+    ['pairs that are none', () => call.applyGradients([[[1, 1, 1]]]), RangeError, /^pairs must be \[gradient, variable\] each, got Array of length 1$/],
+    ['no pairs', () => call.applyGradients(7), TypeError, /^pairs must be an array, got 7$/],
+    ['a loss that is no function', () => call.minimize(1, variables), TypeError, /^lossAndGradients must be of type function, got 1$/],
+    ['a loss function without gradients', () => call.minimize(() => ({ loss: 1 }), variables), TypeError, /^the result of lossAndGradients must be \{ loss, gradients \} or a number, got Object$/],
     ['a loss function that throws', () => call.minimize(() => { throw new SyntaxError('mine'); }, variables), SyntaxError, /^mine$/],
-    ['a short list of exported weights', () => call.importParameters(new Float32Array(4)), RangeError, /^flat must have 5 elements, got 4$/],
-    ['weights of another length', () => call.setWeights([[0], [1, 2]]), RangeError, /^weights\[1\] must have 3 elements/],
-    ['a fractional iteration', () => call.setWeights([[0.5]]), RangeError, /^weights\[0\]\[0\] must be an integer/],
-    ['a rate of another kind', () => { call.learningRate = '0.1'; }, TypeError, /^learningRate must be a number, a function/],
+    ['a short list of exported weights', () => call.importParameters(new Float32Array(4)), RangeError, /^flat must be of length 5, got Float32Array of length 4$/],
+    ['weights of another length', () => call.setWeights([[0], [1, 2]]), RangeError, /^weights\[1\] must be 3 numbers/],
+    ['a fractional iteration', () => call.setWeights([[0.5]]), RangeError, /^weights\[0\] must be an integer in/],
+    ['a rate of another kind', () => { call.learningRate = '0.1'; }, TypeError, /^learningRate must be a finite number, schedule or callback, got "0.1"$/],
     ['an unknown option of save', () => call.save({ variable: true }), TypeError, /^save has no option "variable"; did you mean "variables"\?$/],
     ['bytes of another kind', () => call.load('x'), TypeError, /^bytes must be a Uint8Array, got "x"$/],
     ['bytes that are no checkpoint', () => call.load(new Uint8Array(20)), RangeError, /./],
-    ['no function for withAverages', () => call.withAverages(1), TypeError, /^fn must be a function, got 1$/],
+    ['no function for withAverages', () => call.withAverages(1), TypeError, /^fn must be of type function, got 1$/],
   ];
   for (const [rate, type, message] of /** @type {[unknown, typeof Error, RegExp][]} */ ([
     [NaN, RangeError, /^learningRate at step 3 must be a finite number, got NaN$/],
@@ -161,7 +161,7 @@ test('a refused first call does not build', () => {
   const v = variable([1], { memory });
   const optimizer = new RMSprop();
   const before = memory.bytesInUse;
-  refuses(() => optimizer.apply([[1, 2]], [v]), RangeError, /must have 1 elements/);
+  refuses(() => optimizer.apply([[1, 2]], [v]), RangeError, /must be 1 numbers/);
   refuses(() => optimizer.apply([null], [v]), RangeError, /^No gradients/);
   assert.equal(optimizer.getSlot(v, 'velocity'), null);
   assert.equal(memory.bytesInUse, before);
@@ -174,7 +174,7 @@ test('what needs a built optimizer says so', () => {
     () => optimizer.load(new Uint8Array()), () => optimizer.setWeights([]), () => optimizer.withAverages(() => 0),
     () => optimizer.finalizeVariableValues(), () => optimizer.importParameters(new Float32Array(1)),
   ]) refuses(call, RangeError, /^optimizer "mine" must be built first: call build\(variables\)$/);
-  refuses(() => optimizer.build([]), RangeError, /^variables must be at least one variable, got an array of length 0$/);
+  refuses(() => optimizer.build([]), RangeError, /^variables must be at least one, got Array of length 0$/);
 });
 
 test('a variable or slot that somebody disposed is noticed before a byte is written', () => {

@@ -12,7 +12,8 @@ test('a step is one call into the kernels, whatever the options and however many
   const { Instance } = WebAssembly;
   // The kernels are instantiated at first use: from here on through this.
   WebAssembly.Instance = /** @type {any} */ (function CountingInstance(/** @type {any} */ module, /** @type {any} */ imports) {
-    const real = /** @type {Record<string, Function>} */ (/** @type {unknown} */ (new Instance(module, imports).exports));
+    const real = /** @type {Record<string, (...args: number[]) => unknown>} */ (
+      /** @type {unknown} */ (new Instance(module, imports).exports));
     const exports = Object.fromEntries(Object.entries(real).map(([name, kernel]) => [name, (/** @type {number[]} */ ...args) => {
       calls.push(name);
       return kernel(...args);

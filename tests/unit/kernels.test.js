@@ -113,7 +113,7 @@ const GUARD = 12345.5;
 function kernelsOf(bytes) {
   const memory = new WebAssembly.Memory({ initial: 4 });
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
-  return { memory, step: /** @type {Function} */ (exports.rms_step) };
+  return { memory, step: /** @type {(options: number, tensors: number, count: number) => void} */ (exports.rms_step) };
 }
 
 for (const [name, base64] of Object.entries(modules)) {

@@ -221,6 +221,9 @@ test('pow is within 0.85 ulp however large y ln x is, and rounds correctly to fl
     points.push([x, draw(-708, 709) / log(x)]);
     const nearOne = 1 + draw(0.1, 1) * 2 ** -(i % 45);
     points.push([nearOne, draw(-708, 709) / log(nearOne)]);
+    // Where the series of the logarithm is longest and its exponent 0, so that y is largest.
+    const edge = i % 2 ? draw(0.7072, 0.74) : draw(1.37, 1.4142);
+    points.push([edge, (i % 4 < 2 ? 1 : -1) * draw(690, 707) / log(edge)]);
     // Bases and exponents of schedules: float32 numbers.
     points.push([Math.fround(draw(0.001, 1)), Math.fround(draw(0, 12))]);
   }
@@ -350,7 +353,11 @@ test('the bits are the same on every engine', () => {
     ['pow(10, -300)', pow(10, -300), '01a56e1fc2f8f359'],
     ['pow(-3, 33)', pow(-3, 33), 'c333bfefa65abb83'],
     ['pow(0.9999999993041424, 721677644636.9918)', pow(0.9999999993041424, 721677644636.9918), '12a6a22442917436'],
-    ['pow(0.7596611707027999, 2584.577175089869)', pow(0.7596611707027999, 2584.577175089869), '00020a67b7a27252'],
+    ['pow(0.7596611707027999, 2584.577175089869)', pow(0.7596611707027999, 2584.577175089869), '00020a67b7a27253'],
+    ['pow(1.3723, 2215)', pow(1.3723, 2215), '7f2488a829a92b1b'],
+    ['pow(0.709, -2034)', pow(0.709, -2034), '7f01ccb74b02930a'],
+    ['pow(0.7155, -2068)', pow(0.7155, -2068), '7e5bc31ab7f6cc5b'],
+    ['pow(0.7375, -2315)', pow(0.7375, -2315), '7f7ecceb814d41ff'],
     ['cos(1)', cos(1), '3fe14a280fb5068c'],
     ['cos(0.1)', cos(0.1), '3fefd712f9a817c1'],
     ['cos(1.5707963267948966)', cos(1.5707963267948966), '3c91a62633145c07'],

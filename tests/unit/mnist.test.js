@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fillBatch, firstExamples, intensities, parseExamples } from '../../web-demo/mnist.js';
+import { fillBatch, firstExamples, inputsOf, parseExamples } from '../../web-demo/mnist.js';
 
 /**
  * @param {number} magic
@@ -48,14 +48,15 @@ test('what is no IDX file, or not the right one, is refused with what was expect
   assert.throws(() => parseExamples(path, labels), { name: 'TypeError', message });
 });
 
-test('a batch takes examples in the given order, pixels divided by 255 in float32', () => {
+test('a batch takes examples in the given order, pixels divided by 255 and centred, in float32', () => {
   const examples = parseExamples(images, labels);
   const inputs = new Float32Array(9).fill(-1);
   const digits = new Uint8Array(3).fill(99);
   fillBatch(inputs, digits, examples, Uint32Array.of(1, 2, 0), 1, 2);
-  assert.deepEqual([...inputs], [252, 253, 254, 255, 0, 1, 2, 3].map((pixel) => Math.fround(pixel / 255)).concat(-1));
+  const expected = [252, 253, 254, 255, 0, 1, 2, 3].map((pixel) => Math.fround(pixel / 255 - 0.1307));
+  assert.deepEqual([...inputs], [...expected, -1]);
   assert.deepEqual([...digits], [9, 7, 99]);
-  assert.deepEqual([...intensities(examples.pixels).subarray(8)], [...inputs.subarray(0, 4)]);
+  assert.deepEqual([...inputsOf(examples.pixels).subarray(8)], [...inputs.subarray(0, 4)]);
 });
 
 test('the first examples are a view of all, and never more than there are', () => {

@@ -164,7 +164,7 @@ test('fromConfig takes Keras\'s dictionary, the camelCase options, schedules and
   assert.deepEqual(RMSprop.fromConfig(schedule).getConfig(), schedule);
   const half = () => 0.5;
   const called = new RMSprop({ learningRate: half }).getConfig();
-  assert.throws(() => RMSprop.fromConfig(called), /learningRate was the function "half": pass it in customObjects/);
+  assert.throws(() => RMSprop.fromConfig(called), /customObjects\.half must be of type function, got undefined/);
   assert.equal(RMSprop.fromConfig(called, { customObjects: { half } }).learningRate, 0.5);
   assert.throws(() => RMSprop.fromConfig({ learning_rat: 1 }), /RMSprop has no option "learningRat"; did you mean "learningRate"\?/);
 });
@@ -189,7 +189,7 @@ test('weights go out and in, in Keras\'s order; a shorter list sets the first on
   assert.equal(optimizer.iterations, 7);
   assert.equal(optimizer.learningRate, 0.5);
   assert.deepEqual(optimizer.getWeights().slice(2), weights.slice(2));
-  assert.throws(() => optimizer.setWeights([[8], [0.25], [1, 2, 3]]), /weights\[2\] must have 2 elements/);
+  assert.throws(() => optimizer.setWeights([[8], [0.25], [1, 2, 3]]), /weights\[2\] must be 2 numbers/);
   assert.equal(optimizer.iterations, 7);
   assert.throws(() => new RMSprop().setWeights(weights), /must be built first: call build\(variables\)/);
 });
@@ -213,7 +213,7 @@ test('weights are excluded from decay by variable, by string and by RegExp, befo
   }
   assert.throws(() => new RMSprop().excludeFromWeightDecay(/** @type {any} */ ({ name: 'x' })), /did you mean "names"\?/);
   assert.throws(() => new RMSprop().excludeFromWeightDecay({ names: /** @type {any} */ (1) }), TypeError);
-  assert.throws(() => new RMSprop().excludeFromWeightDecay({ variables: /** @type {any} */ (['x']) }), /variables\[0\] must be a variable/);
+  assert.throws(() => new RMSprop().excludeFromWeightDecay({ variables: /** @type {any} */ (['x']) }), /variables must be variables, got "x"/);
 });
 
 /** An optimizer with averages that differ from the weights. */
@@ -246,12 +246,12 @@ test('nothing may interrupt withAverages, a callback or a constraint', () => {
     for (const call of [
       () => optimizer.step(), () => optimizer.apply([[1, 1, 1], [2]], variables), () => optimizer.save(), () => optimizer.dispose(),
       () => optimizer.load(new Uint8Array()), () => optimizer.withAverages(() => 0), () => optimizer.finalizeVariableValues(),
-    ]) assert.throws(call, { name: 'Error', message: /cannot be used while withAverages runs/ });
+    ]) assert.throws(call, { name: 'Error', message: /cannot be used: withAverages runs$/ });
   });
   const v = variable([1]);
   /** @type {RMSprop} */
   const reentrant = new RMSprop({ learningRate: () => { reentrant.apply([[1]], [v]); return 1; } });
-  assert.throws(() => reentrant.apply([[1]], [v]), /apply cannot be used while a callback runs/);
+  assert.throws(() => reentrant.apply([[1]], [v]), /apply of optimizer .* cannot be used: a callback runs$/);
   assert.equal(reentrant.iterations, 0);
   assert.deepEqual(v.toArray(), [1]);
 });
@@ -308,7 +308,9 @@ test('all parameters go out and in as one buffer', () => {
   assert.deepEqual([...flat], [1, 2, 3, 4, 5, 6]);
   optimizer.importParameters(flat.map((x) => -x));
   assert.deepEqual(variables.map((v) => v.toArray()), [[[-1, -2], [-3, -4]], -5, [-6]]);
-  assert.throws(() => optimizer.importParameters(new Float32Array(5)), { name: 'RangeError', message: 'flat must have 6 elements, got 5' });
+  assert.throws(() => optimizer.importParameters(new Float32Array(5)), {
+    name: 'RangeError', message: 'flat must be of length 6, got Float32Array of length 5',
+  });
   assert.throws(() => optimizer.importParameters(/** @type {any} */ ([1, 2, 3, 4, 5, 6])), TypeError);
 });
 
@@ -318,7 +320,7 @@ test('a disposed optimizer says so; its variables live on', () => {
   optimizer.apply([[1]], [v]);
   optimizer.dispose();
   optimizer.dispose();
-  assert.throws(() => optimizer.apply([[1]], [v]), { name: 'Error', message: 'optimizer "mine" is disposed' });
+  assert.throws(() => optimizer.apply([[1]], [v]), { name: 'Error', message: 'apply of optimizer "mine" cannot be used: it is disposed' });
   assert.ok(v.data[0] < 1);
 });
 
@@ -337,7 +339,7 @@ test('build twice with the same variables does nothing, with others it is refuse
   const slot = optimizer.getSlot(a, 'velocity');
   optimizer.build([a]);
   assert.equal(optimizer.getSlot(a, 'velocity'), slot);
-  assert.throws(() => optimizer.build([a, b]), /built for other variables already/);
+  assert.throws(() => optimizer.build([a, b]), /variables must be those the optimizer is built for/);
 });
 
 test('the loss scale halves on overflow, doubles after enough finite steps, and leaves all else alone on overflow', () => {
@@ -365,5 +367,5 @@ test('the loss scale halves on overflow, doubles after enough finite steps, and 
   assert.throws(() => new LossScaleOptimizer(inner, /** @type {any} */ ({ clipnorm: 1 })), TypeError);
   assert.throws(() => new LossScaleOptimizer(/** @type {any} */ ({})), /innerOptimizer must be an RMSprop/);
   optimizer.dispose();
-  assert.throws(() => inner.step(), /is disposed/);
+  assert.throws(() => inner.step(), /it is disposed/);
 });

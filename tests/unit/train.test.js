@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -10,7 +11,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Memory, readSafetensors } from '../../js/index.js';
-import { firstExamples } from '../../web-demo/mnist.js';
+import { firstExamples, inputsOf } from '../../web-demo/mnist.js';
 import { loadMnist } from '../../web-demo/mnist-node.js';
 import { Trainer, run } from '../../web-demo/trainer.js';
 
@@ -47,15 +48,26 @@ async function smallRun(settings) {
   const finished = await run(trainer, {
     onEpoch: ({ meanLoss }, accuracies) => epochs.push({ loss: meanLoss, ...accuracies }),
   });
-  const bytes = trainer.save();
+  const saved = createHash('sha256').update(trainer.save()).digest('hex');
   trainer.dispose();
   assert.equal(finished, true);
-  return { epochs, bytes };
+  return { epochs, saved };
 }
+
+test('inputs are centred by the mean of the training images', { skip }, async () => {
+  const { train } = await loadMnist();
+  const mean = train.pixels.reduce((sum, pixel) => sum + pixel, 0) / 255 / train.pixels.length;
+  const [paper] = inputsOf(Uint8Array.of(0));
+  assert.ok(Math.abs(-paper - mean) < 0.5e-4, `the mean is ${mean}, paper becomes ${paper}`);
+});
 
 test('a short run on MNIST gives the recorded numbers, to the bit, on every machine', { skip }, async () => {
   const { epochs } = await smallRun();
-  assert.deepEqual(epochs, RECORDED);
+  assert.deepEqual(epochs, [
+    { loss: 1.1939035449028015, raw: 0.793, averaged: 0.813 },
+    { loss: 0.42954903650283816, raw: 0.837, averaged: 0.855 },
+    { loss: 0.28099155640602114, raw: 0.861, averaged: 0.861 },
+  ]);
 });
 
 test('the same seed gives the same weights and state, another seed others', { skip }, async () => {
@@ -78,7 +90,7 @@ test('every setting takes effect', { skip }, async () => {
   assert.ok((await smallRun({ ema: null })).epochs.every(({ averaged }) => averaged === null));
 });
 
-test('one epoch with the defaults reaches 96.5 %, and the optimizer takes less than a tenth of it', { skip }, async () => {
+test('one epoch with the defaults reaches 96.5 %, the optimizer in less than a tenth of it', { skip }, async () => {
   const trainer = new Trainer({ ...await loadMnist(), settings: { epochs: 1 } });
   /** Share of each step; the median, because anything may happen to a single step on a busy machine. */
   const shares = [];
@@ -90,7 +102,7 @@ test('one epoch with the defaults reaches 96.5 %, and the optimizer takes less t
   const { raw, averaged } = trainer.evaluate();
   trainer.dispose();
   assert.equal(trainer.examples, 60000);
-  // Seeds 1 to 8 reach RANGE; chance is 10 %.
+  // Seeds 1 to 8 reach 97.07 to 97.24 %, averaged 96.97 to 97.13 %.
   assert.ok(raw > 0.965 && averaged !== null && averaged > 0.965, `accuracy ${raw}, averaged ${averaged}`);
   const share = shares.sort((a, b) => a - b)[shares.length >> 1];
   assert.ok(share < 0.1, `the optimizer takes ${share} of a step`);
@@ -166,7 +178,7 @@ test('bad flags are refused with a reason and a status, and nothing is run', { s
     [['--save', tmpdir()], /It must not be a folder/],
     [['--epoch', '3'], /unknown option '--epoch'\n\(Did you mean --epochs\?\)/],
     [['mnist'], /too many arguments/],
-    [['--hidden', '8192,8192,8192,8192,8192', '--batch', '60000'], /memory exhausted/],
+    [['--hidden', '8192,4096', '--batch', '60000'], /memory exhausted/],
   ];
   for (const [flags, message] of refused) {
     const { status, stdout, stderr } = cli(...flags);
@@ -207,7 +219,8 @@ test('where there is no terminal, plain lines tell the run, and --save writes it
     // The same seed prints the same, but for the times; without averages there is one accuracy.
     const again = cli(...fast, '--epochs', '2').stdout.split('\n');
     assert.deepEqual(again.slice(0, 5), lines.slice(0, 5));
-    assert.match(cli(...fast, '--epochs', '1', '--no-ema').stdout, new RegExp(`test accuracy ${percent} with raw weights`));
+    const { stdout: withoutAverages } = cli(...fast, '--epochs', '1', '--no-ema');
+    assert.match(withoutAverages, new RegExp(`test accuracy ${percent} with raw weights\n`));
   } finally {
     rmSync(folder, { recursive: true });
   }
