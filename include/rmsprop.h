@@ -10,8 +10,10 @@
  *   g  <- g / loss_scale                            with RMS_UNSCALE
  *   g  <- (g + accumulator) / accumulation_steps    with an accumulator, which becomes 0; with RMS_HOLD instead
  *                                                   accumulator <- g + accumulator, and the average comes next
- *   g  <- clipped                                   see enum rms_clip
- *   x  <- x - (x * weight_decay) * learning_rate    with RMS_DECAY_WEIGHTS, unless the tensor says RMS_KEEP_WEIGHTS
+ *   g  <- clipped                                   with one of RMS_CLIP_...
+ *   g  <- -g                                        with RMS_MAXIMIZE
+ *   g  <- g + weight_decay * x                      with RMS_DECAY_GRADIENTS      } unless the tensor says
+ *   x  <- x - (x * weight_decay) * learning_rate    with RMS_DECAY_WEIGHTS        } RMS_KEEP_WEIGHTS
  *   v  <- rho * v + (1 - rho) * (g * g)
  *   mg <- rho * mg + (1 - rho) * g                  with a mean gradient ("centered")
  *   d  <- v + epsilon, centered (v - mg * mg) + epsilon
@@ -20,12 +22,12 @@
  *   a  <- ema_momentum * a + (1 - ema_momentum) * x with an average
  *   x  <- a                                         with an average and RMS_OVERWRITE
  *
- * This is the order and the rounding of Keras 3 (keras/src/optimizers/base_optimizer.py and rmsprop.py of 3.15): equal
- * bits on its NumPy and eager TensorFlow backends. One difference, by design: where rounding makes the centered d zero
- * or negative, and Keras therefore infinite or NaN, the variance counts as zero and d is epsilon. NaN and infinity in a
- * gradient propagate.
+ * That is the rule of Keras 3 (keras/src/optimizers/base_optimizer.py and rmsprop.py of 3.15): equal bits on its NumPy and
+ * eager TensorFlow backends. The other rules move terms of v, mg, d and m; src/rules.h is the table of what each moves,
+ * and src/kernel.h has every form in one place.
  *
- * 1 - rho is computed in double and then rounded; 1 - ema_momentum in the element type.
+ * One difference from all frameworks, by design: where rounding makes what stands under a centered root zero or negative,
+ * and they become infinite or NaN, the variance counts as zero. NaN and infinity in a gradient propagate.
  */
 #ifndef RMSPROP_H
 #define RMSPROP_H
@@ -39,38 +41,42 @@ extern "C" {
 
 /* The element type of a tensor: of its value, its gradient and all its slots. */
 enum rms_dtype {
-  RMS_FLOAT32 = 0
+  RMS_FLOAT32 = 0,
+  RMS_FLOAT64 = 1
 };
 
 /* Whose arithmetic. */
 enum rms_rule {
-  RMS_RULE_KERAS = 0 /* Keras 3 */
+  RMS_RULE_KERAS = 0,        /* Keras 3, TensorFlow.js */
+  RMS_RULE_KERAS_2_11 = 1,   /* tf.keras.optimizers.RMSprop of 2.11 to 2.15 */
+  RMS_RULE_TF1 = 2,          /* the fused kernels of TensorFlow: 1.x, and tf.keras OptimizerV2 with momentum */
+  RMS_RULE_TF1_SPARSE = 3,   /* the same for rows named by indices */
+  RMS_RULE_LEGACY = 4,       /* tf.keras OptimizerV2 without momentum */
+  RMS_RULE_TORCH = 5,        /* PyTorch */
+  RMS_RULE_OPTAX = 6,        /* optax with eps_in_sqrt; learning_rate is passed with its minus sign */
+  RMS_RULE_OPTAX_OUTSIDE = 7 /* optax without */
 };
 
-/* How gradients are limited, by rms_step_options.clip_limit = c:
- *   by value        min(max(g, -c), c)
- *   by norm         (g * c) / max(n, c), n the norm of this tensor's gradient
- *   by global norm  g * (c * min(1 / n, 1 / c)), n the norm over all tensors that have a gradient; a norm that is not
- *                   finite makes every gradient NaN
- * A gradient below the limit still goes through these operations and may move by its last bit, as in Keras. */
-enum rms_clip {
-  RMS_CLIP_NONE = 0,
-  RMS_CLIP_BY_VALUE = 1,
-  RMS_CLIP_BY_NORM = 2,
-  RMS_CLIP_BY_GLOBAL_NORM = 3
-};
-
-/* rms_step_options.flags */
+/* rms_step_options.flags. The norm clips exclude one another; a clip by value comes before them. n is the norm of one
+ * tensor's gradient, or over all tensors that have one; c is clip_norm. A gradient below the limit still goes through the
+ * operations of a clip and may move by its last bit, as in TensorFlow. */
 enum rms_step_flags {
-  RMS_UNSCALE = 1,       /* divide every gradient by loss_scale */
-  RMS_HOLD = 2,          /* only add to the accumulators, which every tensor with a gradient then must have: no update */
-  RMS_DECAY_WEIGHTS = 4, /* decoupled weight decay */
-  RMS_OVERWRITE = 8      /* after averaging, copy the averages into the values */
+  RMS_UNSCALE = 1,               /* divide every gradient by loss_scale */
+  RMS_HOLD = 2,                  /* only add to the accumulators, which every tensor with a gradient must have: no update */
+  RMS_DECAY_WEIGHTS = 4,         /* decoupled weight decay */
+  RMS_DECAY_GRADIENTS = 8,       /* L2: weight decay added to the gradient */
+  RMS_OVERWRITE = 16,            /* after averaging, copy the averages into the values */
+  RMS_CLIP_BY_VALUE = 32,        /* min(max(g, -clip_value), clip_value) */
+  RMS_CLIP_BY_NORM = 64,         /* (g * c) / max(n, c) */
+  RMS_CLIP_BY_GLOBAL_NORM = 128, /* g * (c * min(1 / n, 1 / c)); a norm that is not finite makes every gradient NaN */
+  RMS_MAXIMIZE = 256,            /* climb instead */
+  RMS_NESTEROV = 512,            /* with a momentum: step by momentum * m + increment, m being the new one */
+  RMS_CORRECT_BIAS = 1024        /* use bias_correction * v and bias_correction * mg in d; the state stays as it is */
 };
 
 /* rms_tensor.flags */
 enum rms_tensor_flags {
-  RMS_KEEP_WEIGHTS = 1   /* exclude this tensor from weight decay */
+  RMS_KEEP_WEIGHTS = 1 /* exclude this tensor from weight decay */
 };
 
 /* One tensor of the model. Each array holds `length` elements of `dtype` and is aligned as one element at least;
@@ -84,7 +90,12 @@ typedef struct rms_tensor {
   void *momentum;       /* in/out: starts at 0; NULL: no momentum */
   void *average;        /* in/out: exponential moving average of the weights; NULL: none */
   void *accumulator;    /* in/out: starts at 0; NULL: gradients are used at once */
+  void *update;         /* out: what would be added to the value, which then stays as it is; NULL: add it */
+  const int32_t *indices; /* in: the rows of the value, each once, that the rows of the gradient belong to: only these are
+                             updated; then no average and no accumulator. NULL: the gradient has the value's length */
   size_t length;
+  uint32_t index_count; /* rows of a sparse gradient */
+  uint32_t row_length;  /* elements of each */
   uint32_t dtype;       /* enum rms_dtype */
   uint32_t flags;       /* enum rms_tensor_flags */
 } rms_tensor;
@@ -98,12 +109,14 @@ typedef struct rms_step_options {
   double weight_decay;       /* read with RMS_DECAY_WEIGHTS */
   double loss_scale;         /* read with RMS_UNSCALE */
   double accumulation_steps; /* read where a tensor has an accumulator: what the sum is divided by */
-  double clip_limit;         /* read unless RMS_CLIP_NONE; positive */
+  double clip_value;         /* read with RMS_CLIP_BY_VALUE */
+  double clip_norm;          /* read with the norm clips */
+  double bias_correction;    /* read with RMS_CORRECT_BIAS: 1 / (1 - rho^step), rounded as the framework rounds it */
   double ema_momentum;       /* read where a tensor has an average; 0 makes the average a copy, as in Keras's first step */
   void *sum_squares;         /* scratch of the norm clips: one element for each tensor that has a gradient; else NULL */
   uint32_t rule;             /* enum rms_rule */
-  uint32_t clip;             /* enum rms_clip */
   uint32_t flags;            /* enum rms_step_flags */
+  uint32_t reserved;         /* 0 */
 } rms_step_options;
 
 /* rms_step - one step of the whole model
@@ -126,6 +139,13 @@ void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_
  * The sums run in the order of TensorFlow's reductions, so that norms equal TensorFlow's to the bit, with any number of
  * lanes: four accumulators of 8 elements, a fixed tree above 8 192 elements (src/kernel.h and src/step.c). */
 void rms_sum_squares(const rms_step_options *options, const rms_tensor *tensors, size_t count);
+
+/* rms_merge_rows - sums the rows of a sparse gradient that have the same index
+ *
+ * In place: the first rows of values[count][row_length] and the first of indices[count] become the sums and their
+ * indices, in the order of first occurrence; returns how many there are. places is scratch, one for each row that an
+ * index can name. Sums start at +0 and run in list order, as TensorFlow's unsorted_segment_sum. */
+size_t rms_merge_rows(uint32_t dtype, void *values, int32_t *indices, int32_t *places, size_t count, size_t row_length);
 
 /* rms_all_finite - 1 if no gradient of the list holds an infinity or a NaN, else 0
  *

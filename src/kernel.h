@@ -7,159 +7,257 @@
 #define RMS_KERNEL_H
 
 #include "kernels.h"
+#include "rules.h"
 #include "vector.h"
 
-#if RMS_LANES == 1
-#define KERNEL(name) name##_f32x1
+#if RMS_DOUBLE
+#define KERNEL(name) KERNEL_NAME(name, f64, RMS_LANES)
 #else
-#define KERNEL(name) name##_f32x4
+#define KERNEL(name) KERNEL_NAME(name, f32, RMS_LANES)
 #endif
+#define KERNEL_NAME(name, type, lanes) KERNEL_JOINED(name, type, lanes)
+#define KERNEL_JOINED(name, type, lanes) name##_##type##x##lanes
 
-/* ---- The gradient before its clip ---- */
+/* ---- The gradient before a norm clip ---- */
 
 /* The scalars that turn a gradient as given into the gradient that counts. */
 typedef struct {
   vector loss_scale;
   vector accumulation_steps;
-  int unscales;
+  vector clip_value;
+  vector weight_decay;
+  uint32_t flags;
 } preparation;
 
 RMS_INLINE preparation preparation_of(const rms_step_options *options) {
   preparation p;
   p.loss_scale = vector_splat((element)options->loss_scale);
   p.accumulation_steps = vector_splat((element)options->accumulation_steps);
-  p.unscales = (options->flags & RMS_UNSCALE) != 0;
+  p.clip_value = vector_splat((element)options->clip_value);
+  p.weight_decay = vector_splat((element)options->weight_decay);
+  p.flags = options->flags;
   return p;
 }
 
 /* g <- g / loss_scale. A division: the product with a reciprocal has other bits. */
 RMS_INLINE vector unscaled(preparation p, vector gradient) {
-  return p.unscales ? vector_divide(gradient, p.loss_scale) : gradient;
+  return p.flags & RMS_UNSCALE ? vector_divide(gradient, p.loss_scale) : gradient;
 }
 
-/* g <- (g + accumulator) / accumulation_steps; accumulator may be NULL. */
+/* The gradient, unscaled, joined with the accumulator (which may be NULL), and clipped by value. */
 RMS_INLINE vector prepared(preparation p, const element *gradient, const element *accumulator, size_t i) {
   vector g = unscaled(p, vector_load(gradient + i));
   if (accumulator) g = vector_divide(vector_add(g, vector_load(accumulator + i)), p.accumulation_steps);
+  if (p.flags & RMS_CLIP_BY_VALUE) g = vector_clamp(g, p.clip_value);
   return g;
 }
 
 /* ---- The average of the weights ---- */
 
-/* a <- ema_momentum * a + (1 - ema_momentum) * x, the complement in the element type. */
-RMS_INLINE vector averaged(element ema_momentum, vector average, vector x) {
-  return vector_add(vector_multiply(vector_splat(ema_momentum), average),
-                    vector_multiply(vector_splat(1 - ema_momentum), x));
+/* a <- ema_momentum * a + (1 - ema_momentum) * x */
+RMS_INLINE vector averaged(vector ema_momentum, vector ema_complement, vector average, vector x) {
+  return vector_add(vector_multiply(ema_momentum, average), vector_multiply(ema_complement, x));
+}
+
+RMS_INLINE element ema_complement_of(const rms_step_options *options, rule_row rule) {
+  return rule.rounds_ema_last ? (element)(1.0 - options->ema_momentum) : 1 - (element)options->ema_momentum;
+}
+
+/* ---- The rule ---- */
+
+/* The scalars of a step. */
+typedef struct {
+  vector rate;
+  vector rho;
+  vector complement; /* 1 - rho */
+  vector epsilon;
+} rule_scalars;
+
+RMS_INLINE rule_scalars rule_scalars_of(const rms_step_options *options, rule_row rule) {
+  rule_scalars s;
+  s.rate = vector_splat((element)options->learning_rate);
+  s.rho = vector_splat((element)options->rho);
+  s.complement = vector_splat(rule.rounds_rho_first ? 1 - (element)options->rho : (element)(1.0 - options->rho));
+  s.epsilon = vector_splat((element)options->epsilon);
+  return s;
+}
+
+RMS_INLINE vector next_mean_square(rule_row rule, rule_scalars s, vector v, vector g) {
+  switch (rule.mean_square) {
+    case DIFFERENCE: /* v <- v + (g * g - v) * (1 - rho) */
+      return vector_add(v, vector_multiply(vector_subtract(vector_multiply(g, g), v), s.complement));
+    case GROUPED: /* v <- rho * v + ((1 - rho) * g) * g */
+      return vector_add(vector_multiply(s.rho, v), vector_multiply(vector_multiply(s.complement, g), g));
+    default: /* v <- rho * v + (1 - rho) * (g * g) */
+      return vector_add(vector_multiply(s.rho, v), vector_multiply(s.complement, vector_multiply(g, g)));
+  }
+}
+
+RMS_INLINE vector next_mean_gradient(rule_row rule, rule_scalars s, vector mg, vector g, int lerps_from_gradient) {
+  switch (rule.mean_gradient) {
+    case NUDGED: /* mg <- mg + (g - mg) * (1 - rho) */
+      return vector_add(mg, vector_multiply(vector_subtract(g, mg), s.complement));
+    case LERPED: /* mg <- mg + w * (g - mg), or g - (g - mg) * (1 - w) */
+      if (lerps_from_gradient) {
+        vector rest = vector_subtract(vector_splat(1), s.complement);
+        return vector_subtract(g, vector_multiply(vector_subtract(g, mg), rest));
+      }
+      return vector_add(mg, vector_multiply(s.complement, vector_subtract(g, mg)));
+    default: /* mg <- rho * mg + (1 - rho) * g */
+      return vector_add(vector_multiply(s.rho, mg), vector_multiply(s.complement, g));
+  }
+}
+
+/* The denominator. Where rounding makes the variance under a centered root zero or negative, epsilon included where it is
+ * inside, the variance counts as zero; a NaN stays. */
+RMS_INLINE vector denominator(rule_row rule, rule_scalars s, vector v, vector mg, int centered) {
+  if (rule.epsilon == OUTSIDE) {
+    vector d = centered ? vector_positive_or(vector_subtract(v, vector_multiply(mg, mg)), vector_splat(0)) : v;
+    return vector_add(vector_square_root(d), s.epsilon);
+  }
+  if (!centered) return vector_square_root(vector_add(v, s.epsilon));
+  vector square = vector_multiply(mg, mg);
+  vector d = rule.epsilon == INSIDE_FIRST ? vector_subtract(vector_add(v, s.epsilon), square)
+                                          : vector_add(vector_subtract(v, square), s.epsilon);
+  return vector_square_root(vector_positive_or(d, s.epsilon));
+}
+
+/* What the gradient adds to the momentum. */
+RMS_INLINE vector increment(rule_row rule, rule_scalars s, vector g, vector den, int momentum) {
+  if (rule.rate_after_momentum && momentum) return vector_divide(g, den);
+  vector reciprocal = vector_splat(1);
+  if (rule.quotient != DIVIDED) reciprocal = vector_divide(reciprocal, den);
+  switch (rule.quotient) {
+    case BY_RECIPROCAL: return vector_multiply(vector_multiply(s.rate, g), reciprocal);
+    case RATE_RECIPROCAL: return vector_multiply(vector_multiply(reciprocal, s.rate), g);
+    case SCALED: return vector_multiply(s.rate, vector_multiply(reciprocal, g));
+    default: return vector_divide(vector_multiply(s.rate, g), den);
+  }
 }
 
 /* ---- The update ---- */
 
-/* d, what stands under the square root. Where rounding makes the centered one zero or negative, the variance counts as
- * zero; a NaN stays. */
-RMS_INLINE vector under_root(vector v, vector mg, vector epsilon, int centered) {
-  if (!centered) return vector_add(v, epsilon);
-  vector d = vector_add(vector_subtract(v, vector_multiply(mg, mg)), epsilon);
-  return vector_positive_or(d, epsilon);
-}
-
-/* Updates the whole vectors of [first, last). The last four arguments are constants of each copy:
+/* Updates the whole vectors of [first, last); element i of the tensor has the gradient gradient[i]. The last four
+ * arguments are constants of each copy, except in the small ones:
  *   rule      whose arithmetic
  *   centered  the tensor has a mean gradient
  *   momentum  the tensor has a momentum
- *   extended  anything beyond the rule itself may be asked for (unscale, accumulate, clip, decay, average); the copies
- *             without are the fast path of a plain step
- * `norm` is what clip_norm in step.c made of the norms. */
-RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *tensor, element norm, size_t first,
-                             size_t last, enum rms_rule rule, int centered, int momentum, int extended) {
+ *   extended  anything beyond the rule itself may be asked for (unscale, accumulate, clip, decay, average, update); the
+ *             copies without are the fast path of a plain step
+ * `norm` is what step.c made of the norms. */
+RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *tensor, const element *gradient,
+                             element norm, size_t first, size_t last, rule_row rule, int centered, int momentum,
+                             int extended) {
   element *restrict value = tensor->value;
-  const element *restrict gradient = tensor->gradient;
   element *restrict mean_square = tensor->mean_square;
   element *restrict mean_gradient = tensor->mean_gradient;
   element *restrict momentums = tensor->momentum;
   element *restrict average = extended ? tensor->average : NULL;
   element *restrict accumulator = extended ? tensor->accumulator : NULL;
+  element *restrict update = extended ? tensor->update : NULL;
 
-  const vector learning_rate = vector_splat((element)options->learning_rate);
-  const vector rho = vector_splat((element)options->rho);
-  const vector complement = vector_splat((element)(1.0 - options->rho));
-  const vector epsilon = vector_splat((element)options->epsilon);
+  const rule_scalars s = rule_scalars_of(options, rule);
   const vector mu = vector_splat((element)options->momentum);
+  const int lerps_from_gradient = !((element)(1.0 - options->rho) < (element)0.5);
 
   const preparation prepare = preparation_of(options);
-  const uint32_t clip = options->clip;
-  const element limit = (element)options->clip_limit;
-  const vector clip_limit = vector_splat(limit);
-  const vector clip_norm = vector_splat(norm);
-  const vector weight_decay = vector_splat((element)options->weight_decay);
-  const int decays = (options->flags & RMS_DECAY_WEIGHTS) && !(tensor->flags & RMS_KEEP_WEIGHTS);
-  const element ema_momentum = (element)options->ema_momentum;
-  const int overwrites = (options->flags & RMS_OVERWRITE) != 0;
-  (void)rule;
+  const uint32_t flags = options->flags;
+  const vector clip_norm = vector_splat((element)options->clip_norm);
+  const vector clip_factor = vector_splat(norm);
+  const int keeps_weights = (tensor->flags & RMS_KEEP_WEIGHTS) != 0;
+  const vector bias_correction = vector_splat((element)options->bias_correction);
+  const vector ema_momentum = vector_splat((element)options->ema_momentum);
+  const vector ema_complement = vector_splat(ema_complement_of(options, rule));
 
   for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
     vector x = vector_load(value + i);
-    vector g = vector_load(gradient + i);
+    vector g;
     if (extended) {
       g = prepared(prepare, gradient, accumulator, i);
       if (accumulator) vector_store(accumulator + i, vector_splat(0));
-      if (clip == RMS_CLIP_BY_VALUE) g = vector_clamp(g, clip_limit);
-      else if (clip == RMS_CLIP_BY_NORM) g = vector_divide(vector_multiply(g, clip_limit), clip_norm);
-      else if (clip == RMS_CLIP_BY_GLOBAL_NORM) g = vector_multiply(g, clip_norm);
-      /* x <- x - (x * weight_decay) * learning_rate */
-      if (decays) x = vector_subtract(x, vector_multiply(vector_multiply(x, weight_decay), learning_rate));
+      if (flags & RMS_CLIP_BY_NORM) g = vector_divide(vector_multiply(g, clip_norm), clip_factor);
+      else if (flags & RMS_CLIP_BY_GLOBAL_NORM) g = vector_multiply(g, clip_factor);
+      if (flags & RMS_MAXIMIZE) g = vector_negate(g);
+      if (!keeps_weights) {
+        /* g <- g + weight_decay * x, or x <- x - (x * weight_decay) * learning_rate */
+        vector decayed = vector_multiply(x, prepare.weight_decay);
+        if (flags & RMS_DECAY_GRADIENTS) g = vector_add(g, decayed);
+        else if (flags & RMS_DECAY_WEIGHTS) x = vector_subtract(x, vector_multiply(decayed, s.rate));
+      }
+    } else {
+      g = vector_load(gradient + i);
     }
 
-    /* v <- rho * v + (1 - rho) * (g * g) */
-    vector v = vector_add(vector_multiply(rho, vector_load(mean_square + i)),
-                          vector_multiply(complement, vector_multiply(g, g)));
+    vector v = next_mean_square(rule, s, vector_load(mean_square + i), g);
     vector_store(mean_square + i, v);
-    /* mg <- rho * mg + (1 - rho) * g */
     vector mg = g;
     if (centered) {
-      mg = vector_add(vector_multiply(rho, vector_load(mean_gradient + i)), vector_multiply(complement, g));
+      mg = next_mean_gradient(rule, s, vector_load(mean_gradient + i), g, lerps_from_gradient);
       vector_store(mean_gradient + i, mg);
     }
-    vector d = under_root(v, mg, epsilon, centered);
-    /* m <- momentum * m + (learning_rate * g) / sqrt(d) */
-    vector m = vector_divide(vector_multiply(learning_rate, g), vector_square_root(d));
-    if (momentum) {
-      m = vector_add(vector_multiply(mu, vector_load(momentums + i)), m);
-      vector_store(momentums + i, m);
+    if (extended && flags & RMS_CORRECT_BIAS) {
+      v = vector_multiply(v, bias_correction);
+      mg = vector_multiply(mg, bias_correction);
     }
-    /* x <- x - m */
-    x = vector_subtract(x, m);
+    vector m = increment(rule, s, g, denominator(rule, s, v, mg, centered), momentum);
+    if (momentum) {
+      /* m <- momentum * m + increment; with Nesterov's look-ahead once more for the step, not for the state */
+      vector inc = m;
+      m = vector_add(vector_multiply(mu, vector_load(momentums + i)), inc);
+      vector_store(momentums + i, m);
+      if (extended && flags & RMS_NESTEROV) m = vector_add(vector_multiply(mu, m), inc);
+      if (rule.rate_after_momentum) m = vector_multiply(s.rate, m);
+    }
+    if (update) {
+      vector_store(update + i, rule.adds ? m : vector_negate(m));
+      continue;
+    }
+    x = rule.adds ? vector_add(x, m) : vector_subtract(x, m);
 
     if (average) {
-      vector a = averaged(ema_momentum, vector_load(average + i), x);
+      vector a = averaged(ema_momentum, ema_complement, vector_load(average + i), x);
       vector_store(average + i, a);
-      if (overwrites) x = a;
+      if (flags & RMS_OVERWRITE) x = a;
     }
     vector_store(value + i, x);
   }
 }
 
-/* The copies of one rule: one that can do everything, and for a plain step one for each set of slots. In WebAssembly the
- * one-lane kernels, which do the tails of vectors and serve engines without SIMD, are small rather than fast. */
-RMS_INLINE void update_rule(const rms_step_options *options, const rms_tensor *tensor, element norm, size_t first,
-                            size_t last, enum rms_rule rule) {
+/* The copies of one rule: one that can do everything, and for a plain step one for each set of slots. In WebAssembly, where
+ * every byte is downloaded, kernels of double and kernels with one lane, which do the tails of vectors and serve engines
+ * without SIMD, are small rather than fast. */
+RMS_INLINE void update_rule(const rms_step_options *options, const rms_tensor *tensor, const element *gradient,
+                            element norm, size_t first, size_t last, enum rms_rule rule) {
+  const rule_row row = rules[rule];
   const int centered = tensor->mean_gradient != NULL, momentum = tensor->momentum != NULL;
-#if RMS_LANES == 1 && defined(__wasm__)
+#if defined(__wasm__) && (RMS_LANES == 1 || RMS_DOUBLE)
   const int extended = 1;
 #else
-  const int extended = options->clip != RMS_CLIP_NONE || (options->flags & (RMS_UNSCALE | RMS_DECAY_WEIGHTS)) ||
-                       tensor->average || tensor->accumulator;
+  const int extended = options->flags != 0 || tensor->average || tensor->accumulator || tensor->update;
 #endif
-  if (extended) update_range(options, tensor, norm, first, last, rule, centered, momentum, 1);
-  else if (centered && momentum) update_range(options, tensor, norm, first, last, rule, 1, 1, 0);
-  else if (centered) update_range(options, tensor, norm, first, last, rule, 1, 0, 0);
-  else if (momentum) update_range(options, tensor, norm, first, last, rule, 0, 1, 0);
-  else update_range(options, tensor, norm, first, last, rule, 0, 0, 0);
+  if (extended) update_range(options, tensor, gradient, norm, first, last, row, centered, momentum, 1);
+  else if (centered && momentum) update_range(options, tensor, gradient, norm, first, last, row, 1, 1, 0);
+  else if (centered) update_range(options, tensor, gradient, norm, first, last, row, 1, 0, 0);
+  else if (momentum) update_range(options, tensor, gradient, norm, first, last, row, 0, 1, 0);
+  else update_range(options, tensor, gradient, norm, first, last, row, 0, 0, 0);
 }
 
-/* The one place where a rule becomes code: a dialect adds its line. */
-void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tensor, element norm, size_t first,
-                        size_t last) {
-  update_rule(options, tensor, norm, first, last, RMS_RULE_KERAS);
+/* The one place where a row of the table becomes code: a dialect adds its line. */
+void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tensor, const element *gradient,
+                        element norm, size_t first, size_t last) {
+#define RULE(rule) \
+  case rule: update_rule(options, tensor, gradient, norm, first, last, rule); break;
+  switch (options->rule) {
+    RULE(RMS_RULE_KERAS)
+    RULE(RMS_RULE_KERAS_2_11)
+    RULE(RMS_RULE_TF1)
+    RULE(RMS_RULE_TF1_SPARSE)
+    RULE(RMS_RULE_LEGACY)
+    RULE(RMS_RULE_TORCH)
+    RULE(RMS_RULE_OPTAX)
+    RULE(RMS_RULE_OPTAX_OUTSIDE)
+  }
+#undef RULE
 }
 
 /* What is left of a step for a tensor that is not updated in it: the accumulator, which grows where the step only holds
@@ -171,7 +269,10 @@ void KERNEL(rms_keep)(const rms_step_options *options, const rms_tensor *tensor,
   element *restrict accumulator = tensor->accumulator;
   const preparation prepare = preparation_of(options);
   const int holds = (options->flags & RMS_HOLD) != 0;
-  const element ema_momentum = (element)options->ema_momentum;
+  const vector ema_momentum = vector_splat((element)options->ema_momentum);
+  const vector ema_complement = vector_splat(options->rule == RMS_RULE_KERAS_2_11
+                                                 ? ema_complement_of(options, rules[RMS_RULE_KERAS_2_11])
+                                                 : ema_complement_of(options, rules[RMS_RULE_KERAS]));
   const int overwrites = (options->flags & RMS_OVERWRITE) != 0;
 
   for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
@@ -183,7 +284,7 @@ void KERNEL(rms_keep)(const rms_step_options *options, const rms_tensor *tensor,
       vector_store(accumulator + i, vector_splat(0));
     }
     if (average) {
-      vector a = averaged(ema_momentum, vector_load(average + i), vector_load(value + i));
+      vector a = averaged(ema_momentum, ema_complement, vector_load(average + i), vector_load(value + i));
       vector_store(average + i, a);
       if (overwrites) vector_store(value + i, a);
     }
@@ -201,16 +302,16 @@ RMS_INLINE vector term(const rms_step_options *options, preparation p, const ele
 }
 
 RMS_INLINE preparation preparation_or_none(const rms_step_options *options) {
-  preparation none = {vector_splat(0), vector_splat(0), 0};
+  preparation none = {vector_splat(0), vector_splat(0), vector_splat(0), vector_splat(0), 0};
   return options ? preparation_of(options) : none;
 }
 
-/* The order of TensorFlow's reductions (Eigen's, with packets of 8): element 8k + i of the terms goes to lane i of the
+/* The order of TensorFlow's reductions (Eigen's, with packets of 8 floats or 4 doubles; here for 8): element 8k + i of the terms goes to lane i of the
  * packet sum; packet 4k + j to accumulator j; the accumulators are joined ((a0 + a1) + a2) + a3 and the packets left over
  * added to that; at last the lanes are joined by halves: i and i + 4, then i and i + 2, then the two.
  * The lanes of a packet do not meet before that, so they are summed RMS_LANES at a time, each time with all four
  * accumulators; what is read again lies in the cache, for step.c asks for 8 192 elements at most. */
-enum { PACKET = 8 };
+enum { PACKET = 32 / sizeof(element) };
 
 /* The packet sum's lanes [lane, lane + RMS_LANES) over `count` terms, a multiple of 8. */
 static RMS_NEVER_INLINE vector sum_of_lanes(const rms_step_options *options, const element *values,
@@ -233,18 +334,20 @@ static RMS_NEVER_INLINE vector sum_of_lanes(const rms_step_options *options, con
 element KERNEL(rms_sum_packets)(const rms_step_options *options, const element *values, const element *accumulator,
                                 size_t count) {
 #define LANES_FROM(lane) sum_of_lanes(options, values, accumulator, count, lane)
-#if RMS_LANES == 1
+#if RMS_LANES > 1
+  return vector_sum(vector_add(LANES_FROM(0), LANES_FROM(PACKET / 2)));
+#elif RMS_DOUBLE
+  return (LANES_FROM(0) + LANES_FROM(2)) + (LANES_FROM(1) + LANES_FROM(3));
+#else
   return ((LANES_FROM(0) + LANES_FROM(4)) + (LANES_FROM(2) + LANES_FROM(6))) +
          ((LANES_FROM(1) + LANES_FROM(5)) + (LANES_FROM(3) + LANES_FROM(7)));
-#else
-  return vector_sum(vector_add(LANES_FROM(0), LANES_FROM(4)));
 #endif
 #undef LANES_FROM
 }
 
 #if RMS_LANES == 1
 /* The sum of `count` terms from left to right: of what is too short for a packet. */
-element rms_sum_in_order_f32x1(const rms_step_options *options, const element *values, const element *accumulator,
+element KERNEL(rms_sum_in_order)(const rms_step_options *options, const element *values, const element *accumulator,
                                size_t count) {
   preparation p = preparation_or_none(options);
   element sum = 0;

@@ -3,7 +3,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(i.86|x86|x86_64|AMD64)$" AND CMAKE_SIZEOF_V
   add_compile_options(-msse2 -mfpmath=sse)  # the x87 unit would round to 80 bits
 endif()
 
-set(core src/step.c src/f32x1.c)
+set(core src/step.c src/f32x1.c src/f64x1.c)
 set(core_sources ${core})
 list(TRANSFORM core_sources PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
 

@@ -2,9 +2,9 @@
  *
  * A text that includes this file is written once and means the same with one lane or with several: every lane
  * goes through the same correctly rounded operations, so the number of lanes never changes a bit of a result.
- * The including file defines RMS_LANES first:
+ * The including file defines RMS_LANES first, and RMS_DOUBLE to 1 where elements are double:
  *   1  plain C, for any compiler (a native one vectorises it), and for what is left behind whole vectors;
- *   4  WebAssembly SIMD, float32.
+ *   4  WebAssembly SIMD, float32;  2  the same, float64.
  * No operation is fused with another: build with -ffp-contract=off. */
 #ifndef RMS_VECTOR_H
 #define RMS_VECTOR_H
@@ -20,9 +20,13 @@
 #define RMS_NEVER_INLINE
 #endif
 
+#if RMS_DOUBLE
+typedef double element;
+#else
 typedef float element;
+#endif
 
-#if RMS_LANES == 4
+#if RMS_LANES == 4 && !RMS_DOUBLE
 
 #include <wasm_simd128.h>
 
@@ -37,6 +41,7 @@ RMS_INLINE vector vector_add(vector a, vector b) { return wasm_f32x4_add(a, b); 
 RMS_INLINE vector vector_subtract(vector a, vector b) { return wasm_f32x4_sub(a, b); }
 RMS_INLINE vector vector_multiply(vector a, vector b) { return wasm_f32x4_mul(a, b); }
 RMS_INLINE vector vector_divide(vector a, vector b) { return wasm_f32x4_div(a, b); }
+RMS_INLINE vector vector_negate(vector a) { return wasm_f32x4_neg(a); }
 RMS_INLINE vector vector_square_root(vector a) { return wasm_f32x4_sqrt(a); }
 
 /* a limited to [-limit, limit]; NaN stays NaN. */
@@ -60,6 +65,33 @@ RMS_INLINE element vector_sum(vector a) {
          (wasm_f32x4_extract_lane(a, 1) + wasm_f32x4_extract_lane(a, 3));
 }
 
+#elif RMS_LANES == 2 && RMS_DOUBLE
+
+#include <wasm_simd128.h>
+
+typedef v128_t vector;
+
+RMS_INLINE vector vector_load(const element *from) { return wasm_v128_load(from); }
+RMS_INLINE void vector_store(element *to, vector a) { wasm_v128_store(to, a); }
+RMS_INLINE vector vector_splat(element a) { return wasm_f64x2_splat(a); }
+
+RMS_INLINE vector vector_add(vector a, vector b) { return wasm_f64x2_add(a, b); }
+RMS_INLINE vector vector_subtract(vector a, vector b) { return wasm_f64x2_sub(a, b); }
+RMS_INLINE vector vector_multiply(vector a, vector b) { return wasm_f64x2_mul(a, b); }
+RMS_INLINE vector vector_divide(vector a, vector b) { return wasm_f64x2_div(a, b); }
+RMS_INLINE vector vector_negate(vector a) { return wasm_f64x2_neg(a); }
+RMS_INLINE vector vector_square_root(vector a) { return wasm_f64x2_sqrt(a); }
+
+RMS_INLINE vector vector_clamp(vector a, vector limit) {
+  return wasm_f64x2_pmax(wasm_f64x2_pmin(a, limit), wasm_f64x2_neg(limit));
+}
+
+RMS_INLINE vector vector_positive_or(vector a, vector instead) {
+  return wasm_v128_bitselect(instead, a, wasm_f64x2_le(a, wasm_f64x2_splat(0)));
+}
+
+RMS_INLINE element vector_sum(vector a) { return wasm_f64x2_extract_lane(a, 0) + wasm_f64x2_extract_lane(a, 1); }
+
 #elif RMS_LANES == 1
 
 #include <math.h>
@@ -74,7 +106,12 @@ RMS_INLINE vector vector_add(vector a, vector b) { return a + b; }
 RMS_INLINE vector vector_subtract(vector a, vector b) { return a - b; }
 RMS_INLINE vector vector_multiply(vector a, vector b) { return a * b; }
 RMS_INLINE vector vector_divide(vector a, vector b) { return a / b; }
+RMS_INLINE vector vector_negate(vector a) { return -a; }
+#if RMS_DOUBLE
+RMS_INLINE vector vector_square_root(vector a) { return sqrt(a); }
+#else
 RMS_INLINE vector vector_square_root(vector a) { return sqrtf(a); }
+#endif
 
 RMS_INLINE vector vector_clamp(vector a, vector limit) {
   vector below = limit < a ? limit : a;
@@ -88,7 +125,7 @@ RMS_INLINE vector vector_where_positive(vector condition, vector a) { return con
 RMS_INLINE element vector_sum(vector a) { return a; }
 
 #else
-#error "RMS_LANES must be 1, or 4 where WebAssembly SIMD is compiled"
+#error "RMS_LANES must be 1, or where WebAssembly SIMD is compiled 4 (float32) or 2 (float64)"
 #endif
 
 #endif

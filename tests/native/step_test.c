@@ -1,5 +1,6 @@
-/* rms_step against an oracle that shares nothing with it: the rule of rmsprop.h written out for one element, every
- * operation stored to a volatile float, and sums in TensorFlow's order written with plain arrays. */
+/* rms_step against an oracle that shares nothing with it: every rule written out for one element from the frameworks'
+ * sources, every operation stored to a volatile, and sums in TensorFlow's order written with plain arrays.
+ * Compiled twice: REAL is float or double. */
 #include "claims.h"
 
 #include "rmsprop.h"
@@ -9,103 +10,168 @@
 
 /* ---- Oracle ---- */
 
-typedef volatile float f32;
+typedef REAL real;
+typedef volatile REAL rounded;
 
-static float multiply(float a, float b) { f32 r = a * b; return r; }
-static float add(float a, float b) { f32 r = a + b; return r; }
-static float subtract(float a, float b) { f32 r = a - b; return r; }
-static float divide(float a, float b) { f32 r = a / b; return r; }
-static float root(float a) { f32 r = (float)sqrt((double)a); return r; } /* double rounding is innocuous for sqrt */
+static real multiply(real a, real b) { rounded r = a * b; return r; }
+static real add(real a, real b) { rounded r = a + b; return r; }
+static real subtract(real a, real b) { rounded r = a - b; return r; }
+static real divide(real a, real b) { rounded r = a / b; return r; }
+static real root(real a) { rounded r = (real)sqrt((double)a); return r; } /* rounding twice is innocuous for sqrt */
+
+enum { IS_DOUBLE = sizeof(real) == sizeof(double), PACKET = IS_DOUBLE ? 4 : 8, LEAF = 1024 * PACKET };
 
 typedef struct {
-  float *value, *gradient, *mean_square, *mean_gradient, *momentum, *average, *accumulator;
+  real *value, *gradient, *mean_square, *mean_gradient, *momentum, *average, *accumulator, *update;
 } arrays;
 
-static float expected_gradient(const rms_step_options *o, const arrays *t, size_t i) {
-  float g = t->gradient[i];
-  if (o->flags & RMS_UNSCALE) g = divide(g, (float)o->loss_scale);
+static real expected_gradient(const rms_step_options *o, const arrays *t, size_t i) {
+  real g = t->gradient[i];
+  if (o->flags & RMS_UNSCALE) g = divide(g, (real)o->loss_scale);
   if (t->accumulator) {
     g = add(g, t->accumulator[i]);
-    if (!(o->flags & RMS_HOLD)) g = divide(g, (float)o->accumulation_steps);
+    if (!(o->flags & RMS_HOLD)) g = divide(g, (real)o->accumulation_steps);
   }
+  real c = (real)o->clip_value;
+  if (o->flags & RMS_CLIP_BY_VALUE && !(o->flags & RMS_HOLD)) g = g > c ? c : g < -c ? -c : g;
   return g;
 }
 
-static float expected_leaf(const float *squares, size_t n) {
-  size_t packets = n / 8, blocks = packets / 4;
-  float rest = 0, lanes[4][8] = {{0}};
-  for (size_t i = packets * 8; i < n; i++) rest = add(rest, squares[i]);
+static real expected_leaf(const real *squares, size_t n) {
+  size_t packets = n / PACKET, blocks = packets / 4;
+  real rest = 0, lanes[4][PACKET] = {{0}};
+  for (size_t i = packets * PACKET; i < n; i++) rest = add(rest, squares[i]);
   if (packets == 0) return rest;
   for (size_t b = 0; b < blocks; b++)
     for (int j = 0; j < 4; j++)
-      for (int i = 0; i < 8; i++) lanes[j][i] = add(lanes[j][i], squares[32 * b + 8 * (size_t)j + (size_t)i]);
+      for (int i = 0; i < PACKET; i++)
+        lanes[j][i] = add(lanes[j][i], squares[(4 * b + (size_t)j) * PACKET + (size_t)i]);
   for (int j = 1; j < 4; j++)
-    for (int i = 0; i < 8; i++) lanes[0][i] = add(lanes[0][i], lanes[j][i]);
+    for (int i = 0; i < PACKET; i++) lanes[0][i] = add(lanes[0][i], lanes[j][i]);
   for (size_t p = blocks * 4; p < packets; p++)
-    for (int i = 0; i < 8; i++) lanes[0][i] = add(lanes[0][i], squares[8 * p + (size_t)i]);
-  for (int width = 4; width > 0; width /= 2)
+    for (int i = 0; i < PACKET; i++) lanes[0][i] = add(lanes[0][i], squares[PACKET * p + (size_t)i]);
+  for (int width = PACKET / 2; width > 0; width /= 2)
     for (int i = 0; i < width; i++) lanes[0][i] = add(lanes[0][i], lanes[0][i + width]);
   return add(rest, lanes[0][0]);
 }
 
-static float expected_sum(const float *squares, size_t n) {
-  if (n <= 8192) return expected_leaf(squares, n);
-  size_t split = ((n + 1) / 2 + 7) & ~(size_t)7;
-  float left = expected_sum(squares, split), right = expected_sum(squares + split, n - split);
+static real expected_sum(const real *squares, size_t n) {
+  if (n <= LEAF) return expected_leaf(squares, n);
+  size_t split = ((n + 1) / 2 + PACKET - 1) / PACKET * PACKET;
+  real left = expected_sum(squares, split), right = expected_sum(squares + split, n - split);
   return add(left, right);
 }
 
-static float expected_sum_squares(const rms_step_options *o, const arrays *t, size_t n) {
-  float *squares = malloc(n * sizeof *squares + 1);
+static real expected_sum_squares(const rms_step_options *o, const arrays *t, size_t n) {
+  real *squares = malloc(n * sizeof *squares + 1);
   for (size_t i = 0; i < n; i++) {
-    float g = expected_gradient(o, t, i);
+    real g = expected_gradient(o, t, i);
     squares[i] = multiply(g, g);
   }
-  float sum = expected_sum(squares, n);
+  real sum = expected_sum(squares, n);
   free(squares);
   return sum;
 }
 
-static void expected_step(const rms_step_options *o, arrays *t, size_t n, int keeps_weights, float all_squares) {
-  float lr = (float)o->learning_rate, rho = (float)o->rho, omr = (float)(1 - o->rho), mu = (float)o->momentum;
-  float epsilon = (float)o->epsilon, c = (float)o->clip_limit, wd = (float)o->weight_decay, k = (float)o->ema_momentum;
-  float own = t->gradient && o->clip == RMS_CLIP_BY_NORM ? root(expected_sum_squares(o, t, n)) : 0;
-  float all = root(all_squares);
+/* What the rules do with a gradient. Returns what is subtracted from the value. */
+static real expected_rule(const rms_step_options *o, arrays *t, size_t i, real g) {
+  real lr = (real)o->learning_rate, rho = (real)o->rho, mu = (real)o->momentum, epsilon = (real)o->epsilon;
+  real omrd = (real)(1 - o->rho), omrf = subtract(1, rho);
+  real *v = &t->mean_square[i], *mg = t->mean_gradient ? &t->mean_gradient[i] : NULL;
+  real *m = t->momentum ? &t->momentum[i] : NULL;
+  real c = o->flags & RMS_CORRECT_BIAS ? (real)o->bias_correction : 1;
+  real square = multiply(g, g), variance = 0, den, inc;
+  switch (o->rule) {
+    case RMS_RULE_TF1:
+      *v = add(*v, multiply(subtract(square, *v), omrf));
+      if (mg) *mg = add(*mg, multiply(subtract(g, *mg), omrf));
+      break;
+    case RMS_RULE_TF1_SPARSE:
+    case RMS_RULE_LEGACY:
+      *v = add(multiply(*v, rho), multiply(square, omrf));
+      if (mg) *mg = add(multiply(*mg, rho), multiply(g, omrf));
+      break;
+    case RMS_RULE_TORCH:
+      *v = add(multiply(*v, rho), multiply(multiply(omrd, g), g));
+      if (mg) {
+        real difference = subtract(g, *mg);
+        *mg = omrd < (real)0.5 ? add(*mg, multiply(omrd, difference))
+                               : subtract(g, multiply(difference, subtract(1, omrd)));
+      }
+      break;
+    default:
+      *v = add(multiply(rho, *v), multiply(omrd, square));
+      if (mg) *mg = add(multiply(rho, *mg), multiply(omrd, g));
+  }
+  real v_hat = multiply(*v, c), mg_hat = mg ? multiply(*mg, c) : 0;
+  int outside = o->rule == RMS_RULE_LEGACY || o->rule == RMS_RULE_TORCH || o->rule == RMS_RULE_OPTAX_OUTSIDE;
+  if (outside) {
+    variance = mg ? subtract(v_hat, multiply(mg_hat, mg_hat)) : v_hat;
+    if (mg && variance <= 0) variance = 0;
+    den = add(root(variance), epsilon);
+  } else {
+    if (o->rule == RMS_RULE_TF1_SPARSE && mg) variance = subtract(add(v_hat, epsilon), multiply(mg_hat, mg_hat));
+    else if (mg) variance = add(subtract(v_hat, multiply(mg_hat, mg_hat)), epsilon);
+    else variance = add(v_hat, epsilon);
+    if (mg && variance <= 0) variance = epsilon;
+    den = root(variance);
+  }
+  switch (o->rule) {
+    case RMS_RULE_TF1_SPARSE: inc = multiply(multiply(divide(1, den), lr), g); break;
+    case RMS_RULE_KERAS_2_11: inc = multiply(multiply(lr, g), divide(1, den)); break;
+    case RMS_RULE_OPTAX:
+    case RMS_RULE_OPTAX_OUTSIDE: inc = multiply(lr, multiply(divide(1, den), g)); break;
+    case RMS_RULE_TORCH: inc = m ? divide(g, den) : divide(multiply(lr, g), den); break;
+    default: inc = divide(multiply(lr, g), den);
+  }
+  real step = inc;
+  if (m) {
+    *m = add(multiply(mu, *m), inc);
+    step = o->flags & RMS_NESTEROV ? add(multiply(mu, *m), inc) : *m;
+    if (o->rule == RMS_RULE_TORCH) step = multiply(lr, step);
+  }
+  return o->rule == RMS_RULE_OPTAX || o->rule == RMS_RULE_OPTAX_OUTSIDE ? -step : step;
+}
+
+static void expected_step(const rms_step_options *o, arrays *t, size_t n, int keeps_weights, real all_squares) {
+  real lr = (real)o->learning_rate, c = (real)o->clip_norm, wd = (real)o->weight_decay, k = (real)o->ema_momentum;
+  real ema_rest = o->rule == RMS_RULE_KERAS_2_11 ? (real)(1 - o->ema_momentum) : subtract(1, k);
+  real own = t->gradient && o->flags & RMS_CLIP_BY_NORM ? root(expected_sum_squares(o, t, n)) : 0;
+  real all = root(all_squares);
   for (size_t i = 0; i < n; i++) {
-    float x = t->value[i];
+    real x = t->value[i];
     if (t->gradient) {
-      float g = expected_gradient(o, t, i);
+      real g = expected_gradient(o, t, i);
       if (o->flags & RMS_HOLD) {
         t->accumulator[i] = g;
       } else {
         if (t->accumulator) t->accumulator[i] = 0;
-        if (o->clip == RMS_CLIP_BY_VALUE) g = g > c ? c : g < -c ? -c : g;
-        if (o->clip == RMS_CLIP_BY_NORM) g = divide(multiply(g, c), own > c || own != own ? own : c);
-        if (o->clip == RMS_CLIP_BY_GLOBAL_NORM) {
-          float inverse = divide(1, all), limit = (float)(1 / o->clip_limit);
+        if (o->flags & RMS_CLIP_BY_NORM) g = divide(multiply(g, c), own > c || own != own ? own : c);
+        if (o->flags & RMS_CLIP_BY_GLOBAL_NORM) {
+          real inverse = divide(1, all), limit = (real)(1 / o->clip_norm);
           g = multiply(g, add(multiply(c, inverse < limit ? inverse : limit), subtract(all, all)));
         }
-        if ((o->flags & RMS_DECAY_WEIGHTS) && !keeps_weights) x = subtract(x, multiply(multiply(x, wd), lr));
-        float v = t->mean_square[i] = add(multiply(rho, t->mean_square[i]), multiply(omr, multiply(g, g)));
-        float d = add(v, epsilon);
-        if (t->mean_gradient) {
-          float mg = t->mean_gradient[i] = add(multiply(rho, t->mean_gradient[i]), multiply(omr, g));
-          d = add(subtract(v, multiply(mg, mg)), epsilon);
-          if (d <= 0) d = epsilon;
+        if (o->flags & RMS_MAXIMIZE) g = -g;
+        if (o->flags & RMS_DECAY_GRADIENTS && !keeps_weights) g = add(g, multiply(wd, x));
+        else if (o->flags & RMS_DECAY_WEIGHTS && !keeps_weights) x = subtract(x, multiply(multiply(x, wd), lr));
+        real step = expected_rule(o, t, i, g);
+        if (t->update) {
+          t->update[i] = -step;
+          continue;
         }
-        float m = divide(multiply(lr, g), root(d));
-        if (t->momentum) m = t->momentum[i] = add(multiply(mu, t->momentum[i]), m);
-        x = subtract(x, m);
+        x = subtract(x, step);
       }
     }
     if (!t->gradient && t->accumulator && !(o->flags & RMS_HOLD)) t->accumulator[i] = 0;
     if (t->average) {
-      t->average[i] = add(multiply(k, t->average[i]), multiply(subtract(1, k), x));
+      t->average[i] = add(multiply(k, t->average[i]), multiply(ema_rest, x));
       if (o->flags & RMS_OVERWRITE) x = t->average[i];
     }
     t->value[i] = x;
   }
 }
+
+static int same(real a, real b) { return (a != a && b != b) || memcmp(&a, &b, sizeof a) == 0; }
 
 /* ---- Data ---- */
 
@@ -119,26 +185,26 @@ static uint32_t next(void) { /* xorshift32 */
 }
 
 /* In [-1, 1) times a power of ten from 1e-4 to 1e2. */
-static float number(void) {
-  static const float scales[] = {1e-4f, 1e-3f, 1e-2f, 1e-1f, 1, 10, 100};
-  return ((float)(next() >> 8) / 8388608.0f - 1.0f) * scales[next() % 7];
+static real number(void) {
+  static const real scales[] = {1e-4f, 1e-3f, 1e-2f, 1e-1f, 1, 10, 100};
+  return ((real)(next() >> 8) / 8388608 - 1) * scales[next() % 7];
 }
 
-static const float specials[] = {0.0f, -0.0f, 1e-40f, -1e-45f, INFINITY, -INFINITY, NAN, 3e38f, 1e-30f, 1.0f};
+static const real specials[] = {0.0f, -0.0f, 1e-40f, -1e-45f, INFINITY, -INFINITY, NAN, 3e38f, 1e-30f, 1.0f};
 
-enum { GUARD = 4, SLOTS = 7 };
-static const float guard = 12345.678f;
+enum { GUARD = 4, SLOTS = 8 };
+static const real guard = 12345.5;
 
 /* One tensor twice: what the kernel sees, `offset` elements off an aligned block, and what the oracle sees. */
 typedef struct {
-  float *block[SLOTS];
+  real *block[SLOTS];
   size_t length, offset;
   arrays actual, expected;
 } twin;
 
-static float **field(arrays *a, int slot) {
-  float **fields[SLOTS] = {&a->value,    &a->gradient, &a->mean_square, &a->mean_gradient,
-                           &a->momentum, &a->average,  &a->accumulator};
+static real **field(arrays *a, int slot) {
+  real **fields[SLOTS] = {&a->value,    &a->gradient, &a->mean_square, &a->mean_gradient,
+                           &a->momentum, &a->average,  &a->accumulator, &a->update};
   return fields[slot];
 }
 
@@ -148,12 +214,12 @@ static twin make_twin(size_t length, size_t offset, const int present[SLOTS], in
     *field(&t.actual, slot) = *field(&t.expected, slot) = NULL;
     if (!present[slot]) continue;
     size_t room = length + offset + 2 * GUARD;
-    float *actual = t.block[slot] = malloc(room * sizeof(float));
-    float *expected = malloc((length + 1) * sizeof(float));
+    real *actual = t.block[slot] = malloc(room * sizeof(real));
+    real *expected = malloc((length + 1) * sizeof(real));
     for (size_t i = 0; i < room; i++) actual[i] = guard;
     for (size_t i = 0; i < length; i++) {
-      float x = special && next() % 2 ? specials[next() % 10] : number();
-      if (slot == 2) x = fabsf(x); /* a mean of squares */
+      real x = special && next() % 2 ? specials[next() % 10] : number();
+      if (slot == 2) x = (real)fabs((double)x); /* a mean of squares */
       actual[GUARD + offset + i] = expected[i] = x;
     }
     *field(&t.actual, slot) = actual + GUARD + offset;
@@ -164,14 +230,14 @@ static twin make_twin(size_t length, size_t offset, const int present[SLOTS], in
 
 static void compare_twin(twin *t, const char *sentence, const char *detail) {
   static const char *names[SLOTS] = {"value",    "gradient", "mean square", "mean gradient",
-                                     "momentum", "average",  "accumulator"};
+                                     "momentum", "average",  "accumulator", "update"};
   char where[200];
   for (int slot = 0; slot < SLOTS; slot++) {
     if (!t->block[slot]) continue;
-    const float *actual = *field(&t->actual, slot), *expected = *field(&t->expected, slot);
+    const real *actual = *field(&t->actual, slot), *expected = *field(&t->expected, slot);
     size_t wrong = t->length;
     for (size_t i = 0; i < t->length && wrong == t->length; i++)
-      if (!same_bits(actual[i], expected[i])) wrong = i;
+      if (!same(actual[i], expected[i])) wrong = i;
     snprintf(where, sizeof where, "%s, %s[%zu] of %zu, offset %zu", detail, names[slot], wrong, t->length, t->offset);
     claim(wrong == t->length, sentence, where);
     int intact = 1;
@@ -196,8 +262,9 @@ static rms_tensor tensor_of(const twin *t, uint32_t flags) {
                        .momentum = t->actual.momentum,
                        .average = t->actual.average,
                        .accumulator = t->actual.accumulator,
+                       .update = t->actual.update,
                        .length = t->length,
-                       .dtype = RMS_FLOAT32,
+                       .dtype = IS_DOUBLE ? RMS_FLOAT64 : RMS_FLOAT32,
                        .flags = flags};
   return tensor;
 }
@@ -205,11 +272,11 @@ static rms_tensor tensor_of(const twin *t, uint32_t flags) {
 /* ---- Claims ---- */
 
 /* Three tensors, of which the second keeps its weights and the third has no gradient, three steps. */
-static void compare_model(size_t length, size_t offset, unsigned slots, uint32_t clip, uint32_t flags, int special) {
+static void compare_model(uint32_t rule, size_t length, size_t offset, unsigned slots, uint32_t flags, int special) {
   char detail[120];
-  snprintf(detail, sizeof detail, "slots %x clip %u flags %x special %d", slots, clip, (unsigned)flags, special);
-  int present[SLOTS] = {1, 1, 1, slots & 1, (slots & 2) != 0, (slots & 4) != 0, (slots & 8) != 0};
-  if (!present[6]) flags &= ~(uint32_t)RMS_HOLD;
+  snprintf(detail, sizeof detail, "rule %u slots %x flags %x special %d", (unsigned)rule, slots, (unsigned)flags, special);
+  int present[SLOTS] = {1, 1, 1, slots & 1, (slots & 2) != 0, (slots & 4) != 0, (slots & 8) != 0, (slots & 16) != 0};
+  if (!present[6] || present[7]) flags &= ~(uint32_t)RMS_HOLD;
   twin twins[3];
   size_t lengths[3] = {length, length / 2 + 1, 5};
   for (int k = 0; k < 3; k++) {
@@ -217,20 +284,20 @@ static void compare_model(size_t length, size_t offset, unsigned slots, uint32_t
     twins[k] = make_twin(lengths[k], offset, present, special);
   }
   for (int step = 0; step < 3; step++) {
-    float sums[3];
-    rms_step_options o = {.learning_rate = 0.0123, .rho = 0.9, .momentum = 0.7, .epsilon = step ? 1e-3 : 1e-7,
-                          .weight_decay = 0.3, .loss_scale = 3, .accumulation_steps = 3, .clip_limit = 0.75,
-                          .ema_momentum = step ? 0.99 : 0, .sum_squares = sums, .rule = RMS_RULE_KERAS, .clip = clip,
-                          .flags = step == 1 ? flags & ~(uint32_t)RMS_HOLD : flags};
+    real sums[3];
+    rms_step_options o = {.learning_rate = 0.0123, .rho = step < 2 ? 0.9 : 0.4, .momentum = 0.7,
+                          .epsilon = step ? 1e-3 : 1e-7, .weight_decay = 0.3, .loss_scale = 3, .accumulation_steps = 3,
+                          .clip_value = 0.75, .clip_norm = 0.75, .bias_correction = 1.25, .ema_momentum = step ? 0.99 : 0,
+                          .sum_squares = sums, .rule = rule, .flags = step == 1 ? flags & ~(uint32_t)RMS_HOLD : flags};
     rms_tensor tensors[3];
     for (int k = 0; k < 3; k++) tensors[k] = tensor_of(&twins[k], k == 1 ? RMS_KEEP_WEIGHTS : 0);
-    float all = 0;
-    if (clip == RMS_CLIP_BY_GLOBAL_NORM)
+    real all = 0;
+    if (flags & RMS_CLIP_BY_GLOBAL_NORM)
       for (int k = 0; k < 2; k++) all = add(all, expected_sum_squares(&o, &twins[k].expected, lengths[k]));
     for (int k = 0; k < 3; k++) expected_step(&o, &twins[k].expected, lengths[k], k == 1, all);
     if (step == 2) { /* in ranges that cut through the tensors */
       size_t total = lengths[0] + lengths[1] + lengths[2];
-      if (clip >= RMS_CLIP_BY_NORM && !(o.flags & RMS_HOLD)) rms_sum_squares(&o, tensors, 3);
+      if (flags & (RMS_CLIP_BY_NORM | RMS_CLIP_BY_GLOBAL_NORM) && !(o.flags & RMS_HOLD)) rms_sum_squares(&o, tensors, 3);
       rms_range(&o, tensors, 3, total / 3, total);
       rms_range(&o, tensors, 3, 0, total / 7);
       rms_range(&o, tensors, 3, total / 7, total / 3);
@@ -243,25 +310,78 @@ static void compare_model(size_t length, size_t offset, unsigned slots, uint32_t
 }
 
 static void compare_everything(void) {
-  for (unsigned slots = 0; slots < 16; slots++)
-    for (uint32_t clip = RMS_CLIP_NONE; clip <= RMS_CLIP_BY_GLOBAL_NORM; clip++)
-      for (uint32_t flags = 0; flags < 16; flags++)
-        for (size_t length = 0; length <= 67; length += 1 + (flags > 0) * (next() % 23))
-          compare_model(length, length % 4, slots, clip, flags, (slots + flags + length) % 5 == 0);
+  static const uint32_t clips[] = {0, RMS_CLIP_BY_VALUE, RMS_CLIP_BY_NORM, RMS_CLIP_BY_GLOBAL_NORM,
+                                   RMS_CLIP_BY_VALUE | RMS_CLIP_BY_NORM};
+  static const uint32_t others[] = {RMS_UNSCALE, RMS_HOLD, RMS_DECAY_WEIGHTS, RMS_DECAY_GRADIENTS, RMS_OVERWRITE,
+                                    RMS_MAXIMIZE, RMS_NESTEROV, RMS_CORRECT_BIAS};
+  enum { OTHERS = sizeof others / sizeof *others };
+  for (uint32_t rule = RMS_RULE_KERAS; rule <= RMS_RULE_OPTAX_OUTSIDE; rule++) {
+    for (unsigned slots = 0; slots < 32; slots++) {
+      for (size_t length = 0; length <= 67; length++) compare_model(rule, length, length % 4, slots, 0, length % 5 == 0);
+      for (size_t c = 0; c < sizeof clips / sizeof *clips; c++) {
+        for (int round = 0; round < 24; round++) {
+          uint32_t flags = clips[c];
+          for (int k = 0; k < OTHERS; k++)
+            if (round < OTHERS ? round == k : next() % 3 == 0) flags |= others[k];
+          compare_model(rule, next() % 68, next() % 4, slots, flags, round % 5 == 0);
+        }
+      }
+    }
+  }
+}
+
+/* A sparse gradient is the dense one of its rows, and merging is summing in list order. */
+static void rows_are_small_tensors(void) {
+  enum { ROWS = 9, COUNT = 6 };
+  for (size_t width = 1; width <= 19; width++) {
+    int32_t indices[COUNT] = {4, 0, 4, 8, 0, 4}, places[ROWS];
+    real values[COUNT * 19], value[ROWS * 19], mean_square[ROWS * 19], momentum[ROWS * 19], whole[3][ROWS * 19];
+    for (size_t i = 0; i < ROWS * width; i++) {
+      whole[0][i] = value[i] = number();
+      whole[1][i] = mean_square[i] = (real)fabs((double)number());
+      whole[2][i] = momentum[i] = number();
+    }
+    for (size_t i = 0; i < COUNT * width; i++) values[i] = number();
+    real sums[3 * 19];
+    for (size_t i = 0; i < width; i++) {
+      sums[i] = add(add(add(0, values[i]), values[2 * width + i]), values[5 * width + i]);
+      sums[width + i] = add(add(0, values[width + i]), values[4 * width + i]);
+      sums[2 * width + i] = add(0, values[3 * width + i]);
+    }
+    uint32_t dtype = IS_DOUBLE ? RMS_FLOAT64 : RMS_FLOAT32;
+    size_t unique = rms_merge_rows(dtype, values, indices, places, COUNT, width);
+    claim(unique == 3 && indices[0] == 4 && indices[1] == 0 && indices[2] == 8, "rows merge in the order of first occurrence", "");
+    claim(memcmp(values, sums, 3 * width * sizeof(real)) == 0, "merged rows are sums in list order", "");
+    rms_step_options o = {.learning_rate = 0.1, .rho = 0.9, .momentum = 0.5, .epsilon = 1e-7, .rule = RMS_RULE_TF1_SPARSE};
+    rms_tensor tensor = {.value = value, .gradient = values, .mean_square = mean_square, .momentum = momentum,
+                         .indices = indices, .length = ROWS * width, .index_count = 3, .row_length = (uint32_t)width,
+                         .dtype = dtype};
+    rms_range(&o, &tensor, 1, 0, 4 * width + 1); /* cuts through row 4 */
+    rms_range(&o, &tensor, 1, 4 * width + 1, ROWS * width);
+    for (int k = 0; k < 3; k++) {
+      size_t at = (size_t)indices[k] * width;
+      rms_tensor row = {.value = whole[0] + at, .gradient = values + (size_t)k * width, .mean_square = whole[1] + at,
+                        .momentum = whole[2] + at, .length = width, .dtype = dtype};
+      rms_step(&o, &row, 1);
+    }
+    size_t bytes = ROWS * width * sizeof(real);
+    claim(!memcmp(value, whole[0], bytes) && !memcmp(mean_square, whole[1], bytes) && !memcmp(momentum, whole[2], bytes),
+          "only the named rows move, each as a tensor of its own", "");
+  }
 }
 
 static void sums_of_long_tensors(void) {
   static const size_t lengths[] = {8191, 8192, 8193, 8200, 16384, 16385, 20001, 65537, 100000};
   for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
-    int present[SLOTS] = {1, 1, 1, 0, 0, 0, (int)(k % 2)};
+    int present[SLOTS] = {1, 1, 1, 0, 0, 0, (int)(k % 2), 0};
     twin t = make_twin(lengths[k], k % 4, present, 0);
-    float sum;
-    rms_step_options o = {.accumulation_steps = 3, .clip = RMS_CLIP_BY_NORM, .clip_limit = 1, .sum_squares = &sum};
+    real sum;
+    rms_step_options o = {.accumulation_steps = 3, .clip_norm = 1, .sum_squares = &sum, .flags = RMS_CLIP_BY_NORM};
     rms_tensor tensor = tensor_of(&t, 0);
     rms_sum_squares(&o, &tensor, 1);
     char detail[40];
     snprintf(detail, sizeof detail, "length %zu", lengths[k]);
-    claim(same_bits(sum, expected_sum_squares(&o, &t.expected, lengths[k])),
+    claim(same(sum, expected_sum_squares(&o, &t.expected, lengths[k])),
           "a sum of squares runs in TensorFlow's order", detail);
     compare_twin(&t, "a sum reads only", detail);
     free_twin(&t);
@@ -272,18 +392,18 @@ static void global_norm_of_many_tensors(void) {
   enum { COUNT = 45 };
   rms_tensor tensors[COUNT];
   twin twins[COUNT];
-  float sums[COUNT], squares[COUNT];
+  real sums[COUNT], squares[COUNT];
   int with_gradient = 0, present[SLOTS] = {1, 1, 1};
   for (int k = 0; k < COUNT; k++) {
     present[1] = k % 11 != 3;
     twins[k] = make_twin((size_t)k + 1, 0, present, 0);
     tensors[k] = tensor_of(&twins[k], 0);
   }
-  rms_step_options o = {.learning_rate = 0.1, .rho = 0.9, .epsilon = 1e-7, .clip = RMS_CLIP_BY_GLOBAL_NORM,
-                        .clip_limit = 1, .sum_squares = sums};
+  rms_step_options o = {.learning_rate = 0.1, .rho = 0.9, .epsilon = 1e-7, .clip_norm = 1,
+                        .sum_squares = sums, .flags = RMS_CLIP_BY_GLOBAL_NORM};
   for (int k = 0; k < COUNT; k++)
     if (tensors[k].gradient) squares[with_gradient++] = expected_sum_squares(&o, &twins[k].expected, twins[k].length);
-  float all = expected_sum(squares, (size_t)with_gradient);
+  real all = expected_sum(squares, (size_t)with_gradient);
   for (int k = 0; k < COUNT; k++) expected_step(&o, &twins[k].expected, twins[k].length, 0, all);
   rms_step(&o, tensors, COUNT);
   for (int k = 0; k < COUNT; k++) {
@@ -294,10 +414,11 @@ static void global_norm_of_many_tensors(void) {
 
 static void constant_gradient_stays_finite(void) {
   enum { COUNT = 7 };
-  float value[COUNT] = {0}, mean_square[COUNT] = {0}, mean_gradient[COUNT] = {0}, momentum[COUNT] = {0};
-  const float gradient[COUNT] = {1e-4f, 1e-3f, 1e-2f, 0.1f, 1, 3, 1e3f};
+  real value[COUNT] = {0}, mean_square[COUNT] = {0}, mean_gradient[COUNT] = {0}, momentum[COUNT] = {0};
+  const real gradient[COUNT] = {1e-4f, 1e-3f, 1e-2f, 0.1f, 1, 3, 1e3f};
   const rms_tensor tensor = {.value = value, .gradient = gradient, .mean_square = mean_square,
-                             .mean_gradient = mean_gradient, .momentum = momentum, .length = COUNT};
+                             .mean_gradient = mean_gradient, .momentum = momentum, .length = COUNT,
+                             .dtype = IS_DOUBLE ? RMS_FLOAT64 : RMS_FLOAT32};
   const rms_step_options options = {.learning_rate = 1e-3, .rho = 0.9, .momentum = 0.9, .epsilon = 1e-7};
   for (int step = 0; step < 5000; step++) rms_step(&options, &tensor, 1);
   for (int i = 0; i < COUNT; i++)
@@ -305,14 +426,15 @@ static void constant_gradient_stays_finite(void) {
 }
 
 static void finiteness_is_seen_anywhere(void) {
-  float gradient[67];
+  real gradient[67];
   for (size_t length = 0; length <= 67; length++) {
-    for (size_t i = 0; i < length; i++) gradient[i] = i % 2 ? 3e38f : -0.0f;
-    const rms_tensor tensors[2] = {{.gradient = NULL, .length = 3}, {.gradient = gradient, .length = length}};
+    for (size_t i = 0; i < length; i++) gradient[i] = i % 2 ? (real)3e38 : (real)-0.0;
+    const rms_tensor tensors[2] = {{.gradient = NULL, .length = 3},
+                                   {.gradient = gradient, .length = length, .dtype = IS_DOUBLE ? RMS_FLOAT64 : RMS_FLOAT32}};
     claim(rms_all_finite(tensors, 2), "finite gradients are finite", "");
     for (size_t i = 0; i < length; i++) {
-      static const float bad[] = {INFINITY, -INFINITY, NAN};
-      float kept = gradient[i];
+      static const real bad[] = {INFINITY, -INFINITY, NAN};
+      real kept = gradient[i];
       gradient[i] = bad[i % 3];
       claim(!rms_all_finite(tensors, 2), "one infinity or NaN is seen wherever it stands", "");
       gradient[i] = kept;
@@ -323,6 +445,7 @@ static void finiteness_is_seen_anywhere(void) {
 int main(void) {
   printf("seed %u\n", (unsigned)seed);
   compare_everything();
+  rows_are_small_tensors();
   sums_of_long_tensors();
   global_norm_of_many_tensors();
   constant_gradient_stays_finite();
