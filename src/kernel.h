@@ -227,7 +227,7 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
  * every byte is downloaded, kernels of double and kernels with one lane, which do the tails of vectors and serve engines
  * without SIMD, are small rather than fast. */
 RMS_INLINE void update_rule(const rms_step_options *options, const rms_tensor *tensor, const element *gradient,
-                            element norm, size_t first, size_t last, enum rms_rule rule) {
+                            element norm, size_t first, size_t last, int rule) {
   const rule_row row = rules[rule];
   const int centered = tensor->mean_gradient != NULL, momentum = tensor->momentum != NULL;
 #if defined(__wasm__) && (RMS_LANES == 1 || RMS_DOUBLE)
@@ -247,15 +247,15 @@ void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tenso
                         element norm, size_t first, size_t last) {
 #define RULE(rule) \
   case rule: update_rule(options, tensor, gradient, norm, first, last, rule); break;
-  switch (options->rule) {
+  switch (tensor->indices && options->rule == RMS_RULE_TF1 ? TF1_ROWS : (int)options->rule) {
     RULE(RMS_RULE_KERAS)
     RULE(RMS_RULE_KERAS_2_11)
     RULE(RMS_RULE_TF1)
-    RULE(RMS_RULE_TF1_SPARSE)
     RULE(RMS_RULE_LEGACY)
     RULE(RMS_RULE_TORCH)
     RULE(RMS_RULE_OPTAX)
     RULE(RMS_RULE_OPTAX_OUTSIDE)
+    RULE(TF1_ROWS)
   }
 #undef RULE
 }

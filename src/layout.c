@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 /* The binding writes these structs through 4-byte and 8-byte views: no padding may hide in them. */
-_Static_assert(sizeof(rms_tensor) == 7 * sizeof(void *) + sizeof(size_t) + 2 * sizeof(uint32_t), "rms_tensor is packed");
-_Static_assert(sizeof(rms_step_options) == 9 * sizeof(double) + sizeof(void *) + 3 * sizeof(uint32_t),
+_Static_assert(sizeof(rms_tensor) == 9 * sizeof(void *) + sizeof(size_t) + 4 * sizeof(uint32_t), "rms_tensor is packed");
+_Static_assert(sizeof(rms_step_options) == 11 * sizeof(double) + sizeof(void *) + 3 * sizeof(uint32_t),
                "rms_step_options is packed");
 _Static_assert(sizeof(rms_step_options) % sizeof(double) == 0, "rms_step_options can stand in an array");
 
@@ -23,7 +23,11 @@ int main(void) {
   OFFSET(rms_tensor, momentum);
   OFFSET(rms_tensor, average);
   OFFSET(rms_tensor, accumulator);
+  OFFSET(rms_tensor, update);
+  OFFSET(rms_tensor, indices);
   OFFSET(rms_tensor, length);
+  OFFSET(rms_tensor, index_count);
+  OFFSET(rms_tensor, row_length);
   OFFSET(rms_tensor, dtype);
   OFFSET(rms_tensor, flags);
   SIZE(rms_tensor);
@@ -35,24 +39,35 @@ int main(void) {
   OFFSET(rms_step_options, weight_decay);
   OFFSET(rms_step_options, loss_scale);
   OFFSET(rms_step_options, accumulation_steps);
-  OFFSET(rms_step_options, clip_limit);
+  OFFSET(rms_step_options, clip_value);
+  OFFSET(rms_step_options, clip_norm);
+  OFFSET(rms_step_options, bias_correction);
   OFFSET(rms_step_options, ema_momentum);
   OFFSET(rms_step_options, sum_squares);
   OFFSET(rms_step_options, rule);
-  OFFSET(rms_step_options, clip);
   OFFSET(rms_step_options, flags);
   SIZE(rms_step_options);
   printf("  },\n  \"constants\": {\n");
   VALUE(RMS_FLOAT32, ",");
+  VALUE(RMS_FLOAT64, ",");
   VALUE(RMS_RULE_KERAS, ",");
-  VALUE(RMS_CLIP_NONE, ",");
-  VALUE(RMS_CLIP_BY_VALUE, ",");
-  VALUE(RMS_CLIP_BY_NORM, ",");
-  VALUE(RMS_CLIP_BY_GLOBAL_NORM, ",");
+  VALUE(RMS_RULE_KERAS_2_11, ",");
+  VALUE(RMS_RULE_TF1, ",");
+  VALUE(RMS_RULE_LEGACY, ",");
+  VALUE(RMS_RULE_TORCH, ",");
+  VALUE(RMS_RULE_OPTAX, ",");
+  VALUE(RMS_RULE_OPTAX_OUTSIDE, ",");
   VALUE(RMS_UNSCALE, ",");
   VALUE(RMS_HOLD, ",");
   VALUE(RMS_DECAY_WEIGHTS, ",");
+  VALUE(RMS_DECAY_GRADIENTS, ",");
   VALUE(RMS_OVERWRITE, ",");
+  VALUE(RMS_CLIP_BY_VALUE, ",");
+  VALUE(RMS_CLIP_BY_NORM, ",");
+  VALUE(RMS_CLIP_BY_GLOBAL_NORM, ",");
+  VALUE(RMS_MAXIMIZE, ",");
+  VALUE(RMS_NESTEROV, ",");
+  VALUE(RMS_CORRECT_BIAS, ",");
   VALUE(RMS_KEEP_WEIGHTS, "");
   printf("  }\n}\n");
   return 0;

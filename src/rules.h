@@ -45,16 +45,19 @@ typedef struct {
   int adds;                /* x <- x + m: the caller passes the rate with its sign */
 } rule_row;
 
+/* The form of RMS_RULE_TF1 for the rows that a sparse gradient names. */
+enum { TF1_ROWS = RMS_RULE_OPTAX_OUTSIDE + 1 };
+
 static const rule_row rules[] = {
   /*                         rho ema mean square mean gradient epsilon       quotient         after adds */
   [RMS_RULE_KERAS]         = {0, 0, DECAYED,    WEIGHTED, INSIDE,       DIVIDED,         0, 0},
   [RMS_RULE_KERAS_2_11]    = {0, 1, DECAYED,    WEIGHTED, INSIDE,       BY_RECIPROCAL,   0, 0},
   [RMS_RULE_TF1]           = {1, 0, DIFFERENCE, NUDGED,   INSIDE,       DIVIDED,         0, 0},
-  [RMS_RULE_TF1_SPARSE]    = {1, 0, DECAYED,    WEIGHTED, INSIDE_FIRST, RATE_RECIPROCAL, 0, 0},
   [RMS_RULE_LEGACY]        = {1, 0, DECAYED,    WEIGHTED, OUTSIDE,      DIVIDED,         0, 0},
   [RMS_RULE_TORCH]         = {0, 0, GROUPED,    LERPED,   OUTSIDE,      DIVIDED,         1, 0},
   [RMS_RULE_OPTAX]         = {0, 0, DECAYED,    WEIGHTED, INSIDE,       SCALED,          0, 1},
   [RMS_RULE_OPTAX_OUTSIDE] = {0, 0, DECAYED,    WEIGHTED, OUTSIDE,      SCALED,          0, 1},
+  [TF1_ROWS]               = {1, 0, DECAYED,    WEIGHTED, INSIDE_FIRST, RATE_RECIPROCAL, 0, 0},
 };
 
 #endif

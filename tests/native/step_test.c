@@ -86,7 +86,6 @@ static real expected_rule(const rms_step_options *o, arrays *t, size_t i, real g
       *v = add(*v, multiply(subtract(square, *v), omrf));
       if (mg) *mg = add(*mg, multiply(subtract(g, *mg), omrf));
       break;
-    case RMS_RULE_TF1_SPARSE:
     case RMS_RULE_LEGACY:
       *v = add(multiply(*v, rho), multiply(square, omrf));
       if (mg) *mg = add(multiply(*mg, rho), multiply(g, omrf));
@@ -110,14 +109,12 @@ static real expected_rule(const rms_step_options *o, arrays *t, size_t i, real g
     if (mg && variance <= 0) variance = 0;
     den = add(root(variance), epsilon);
   } else {
-    if (o->rule == RMS_RULE_TF1_SPARSE && mg) variance = subtract(add(v_hat, epsilon), multiply(mg_hat, mg_hat));
-    else if (mg) variance = add(subtract(v_hat, multiply(mg_hat, mg_hat)), epsilon);
+    if (mg) variance = add(subtract(v_hat, multiply(mg_hat, mg_hat)), epsilon);
     else variance = add(v_hat, epsilon);
     if (mg && variance <= 0) variance = epsilon;
     den = root(variance);
   }
   switch (o->rule) {
-    case RMS_RULE_TF1_SPARSE: inc = multiply(multiply(divide(1, den), lr), g); break;
     case RMS_RULE_KERAS_2_11: inc = multiply(multiply(lr, g), divide(1, den)); break;
     case RMS_RULE_OPTAX:
     case RMS_RULE_OPTAX_OUTSIDE: inc = multiply(lr, multiply(divide(1, den), g)); break;
@@ -335,11 +332,12 @@ static void rows_are_small_tensors(void) {
   enum { ROWS = 9, COUNT = 6 };
   for (size_t width = 1; width <= 19; width++) {
     int32_t indices[COUNT] = {4, 0, 4, 8, 0, 4}, places[ROWS];
-    real values[COUNT * 19], value[ROWS * 19], mean_square[ROWS * 19], momentum[ROWS * 19], whole[3][ROWS * 19];
+    real values[COUNT * 19], value[ROWS * 19], mean_square[ROWS * 19], momentum[ROWS * 19], mean_gradient[ROWS * 19], whole[4][ROWS * 19];
     for (size_t i = 0; i < ROWS * width; i++) {
       whole[0][i] = value[i] = number();
       whole[1][i] = mean_square[i] = (real)fabs((double)number());
       whole[2][i] = momentum[i] = number();
+      whole[3][i] = mean_gradient[i] = number();
     }
     for (size_t i = 0; i < COUNT * width; i++) values[i] = number();
     real sums[3 * 19];
@@ -352,21 +350,32 @@ static void rows_are_small_tensors(void) {
     size_t unique = rms_merge_rows(dtype, values, indices, places, COUNT, width);
     claim(unique == 3 && indices[0] == 4 && indices[1] == 0 && indices[2] == 8, "rows merge in the order of first occurrence", "");
     claim(memcmp(values, sums, 3 * width * sizeof(real)) == 0, "merged rows are sums in list order", "");
-    rms_step_options o = {.learning_rate = 0.1, .rho = 0.9, .momentum = 0.5, .epsilon = 1e-7, .rule = RMS_RULE_TF1_SPARSE};
+    rms_step_options o = {.learning_rate = 0.1, .rho = 0.9, .momentum = 0.5, .epsilon = 1e-7, .rule = RMS_RULE_TF1};
     rms_tensor tensor = {.value = value, .gradient = values, .mean_square = mean_square, .momentum = momentum,
-                         .indices = indices, .length = ROWS * width, .index_count = 3, .row_length = (uint32_t)width,
-                         .dtype = dtype};
+                         .mean_gradient = width % 2 ? mean_gradient : NULL, .indices = indices, .length = ROWS * width,
+                         .index_count = 3, .row_length = (uint32_t)width, .dtype = dtype};
     rms_range(&o, &tensor, 1, 0, 4 * width + 1); /* cuts through row 4 */
     rms_range(&o, &tensor, 1, 4 * width + 1, ROWS * width);
-    for (int k = 0; k < 3; k++) {
-      size_t at = (size_t)indices[k] * width;
-      rms_tensor row = {.value = whole[0] + at, .gradient = values + (size_t)k * width, .mean_square = whole[1] + at,
-                        .momentum = whole[2] + at, .length = width, .dtype = dtype};
-      rms_step(&o, &row, 1);
+    real lr = (real)0.1, rho = (real)0.9, omr = subtract(1, rho), mu = (real)0.5, epsilon = (real)1e-7;
+    for (size_t k = 0; k < 3; k++) {
+      for (size_t i = 0; i < width; i++) {
+        size_t at = (size_t)indices[k] * width + i;
+        real g = values[k * width + i];
+        real v = whole[1][at] = add(multiply(whole[1][at], rho), multiply(multiply(g, g), omr));
+        real d = add(v, epsilon);
+        if (width % 2) {
+          real mg = whole[3][at] = add(multiply(whole[3][at], rho), multiply(g, omr));
+          d = subtract(d, multiply(mg, mg));
+          if (d <= 0) d = epsilon;
+        }
+        real m = whole[2][at] = add(multiply(whole[2][at], mu), multiply(multiply(divide(1, root(d)), lr), g));
+        whole[0][at] = subtract(whole[0][at], m);
+      }
     }
     size_t bytes = ROWS * width * sizeof(real);
-    claim(!memcmp(value, whole[0], bytes) && !memcmp(mean_square, whole[1], bytes) && !memcmp(momentum, whole[2], bytes),
-          "only the named rows move, each as a tensor of its own", "");
+    claim(!memcmp(value, whole[0], bytes) && !memcmp(mean_square, whole[1], bytes) && !memcmp(momentum, whole[2], bytes) &&
+              !memcmp(mean_gradient, whole[3], bytes),
+          "only the named rows move, by TensorFlow's form for rows", "");
   }
 }
 
