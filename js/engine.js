@@ -1,43 +1,53 @@
 /**
- * The engine under every optimizer: the slots of a list of variables, the C structs that describe them, and the call
- * into the kernels. It knows nothing of hyperparameters, counters or names of frameworks.
+ * The engine under every optimizer: the slots of its variables, the C structs that describe them, and the call into the
+ * kernels. It knows nothing of hyperparameters, counters or names of frameworks.
  */
-import { layout } from './generated/rmsprop.js';
 import { array, rangeError, typeError } from './check.js';
+import { layout } from './generated/rmsprop.js';
 import { kernelsOf } from './module.js';
-import { describe, disposedError, isVariable, zerosOf } from './tensor.js';
+import { Tensor, describe, disposedError, isVariable, zerosOf } from './tensor.js';
 
-/** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
-/** @typedef {'mean_square' | 'mean_gradient' | 'momentum' | 'average' | 'accumulator'} SlotField of rms_tensor */
+/** @typedef {import('./tensor.js').IndexedSlices} IndexedSlices */
+/** @typedef {'mean_square' | 'mean_gradient' | 'momentum' | 'average' | 'accumulator' | 'update'} SlotField of rms_tensor */
 /**
  * @typedef {object} SlotSpec
  * @property {string} name what the framework calls the slot
  * @property {SlotField} field what the kernels call it
+ * @property {number} [initial] what it is filled with; default 0
  */
+/** @typedef {{ rows: Tensor, count: number, rowLength: number }} Rows of a sparse gradient */
 /** @typedef {keyof typeof layout.options} OptionField fields of rms_step_options */
 
 export const { constants } = layout;
 
+const DTYPES = { float32: constants.RMS_FLOAT32, float64: constants.RMS_FLOAT64 };
+
+/** Bytes of scratch for the norm clips, a variable: a sum of squares, of float64 at most. */
+const SCRATCH = 8;
+
 /**
- * All arrays of one model's optimizer. Addresses are read anew from the tensors before each call, so a tensor that was
- * disposed is noticed before the kernels run.
+ * All arrays of one optimizer. Variables can be added at any time. Addresses are read anew from the tensors before each
+ * call, so a tensor that was disposed is noticed before the kernels run.
  */
 export class Engine {
   #memory;
   #kernels;
-  /** @type {readonly Variable[]} */
-  #variables;
+  #specs;
+  /** @type {Variable[]} */
+  #variables = [];
   /** @type {Map<Variable, number>} */
-  #indices;
+  #indices = new Map();
   /** One tensor a variable in each. @type {{ name: string, word: number, tensors: Tensor[] }[]} */
   #slots = [];
   /** The gradient of each variable in the step to come. @type {(Tensor | null)[]} */
-  #gradients;
-  /** Byte offset of the scratch of norm clips, the step options and the tensor list, one block. */
-  #block;
-  #optionsOffset;
-  #tensorsOffset;
+  #gradients = [];
+  /** Rows of sparse gradients in the step to come, merged, by variable. @type {Map<number, Rows>} */
+  #rows = new Map();
+  /** Byte offset of one block: the scratch of norm clips, the step options, the tensor list. */
+  #block = 0;
+  #optionsOffset = 0;
+  #tensorsOffset = 0;
   // Views of that block, made anew when the memory has grown.
   /** @type {Float64Array} */
   #doubles = new Float64Array();
@@ -46,39 +56,78 @@ export class Engine {
   #disposed = false;
 
   /**
-   * Allocates the slots, filled with zeros, and the structs; if that fails, all it took is given back.
+   * Allocates the slots and the structs; if that fails, all it took is given back.
    *
    * @param {readonly Variable[]} variables see `checkVariables`
-   * @param {readonly SlotSpec[]} slots
+   * @param {readonly SlotSpec[]} specs
    */
-  constructor(variables, slots) {
+  constructor(variables, specs) {
     checkVariables(variables);
     this.#memory = variables[0].memory;
     this.#kernels = kernelsOf(this.#memory);
-    this.#variables = [...variables];
-    this.#indices = new Map(variables.map((variable, index) => [variable, index]));
-    this.#gradients = variables.map(() => null);
-    try {
-      for (const { name, field } of slots) {
-        /** @type {Tensor[]} */
-        const tensors = [];
-        this.#slots.push({ name, word: layout.tensor[field] / 4, tensors });
-        for (const variable of variables) tensors.push(zerosOf(this.#memory, variable.dtype, variable.shape));
-      }
-      const scratchBytes = Math.ceil((variables.length * 4) / 8) * 8;
-      this.#block = this.#memory.allocate(
-        scratchBytes + layout.options.size + variables.length * layout.tensor.size,
-      );
-      this.#optionsOffset = this.#block + scratchBytes;
-      this.#tensorsOffset = this.#optionsOffset + layout.options.size;
-    } catch (error) {
-      this.#disposeSlots();
-      throw error;
-    }
-    this.#writeConstants();
+    this.#specs = specs;
+    this.#slots = specs.map(({ name, field }) => ({ name, word: layout.tensor[field] / 4, tensors: [] }));
+    this.add(variables);
   }
 
-  /** @returns {readonly Variable[]} */
+  /**
+   * Takes in more variables.
+   *
+   * @param {readonly Variable[]} variables of the engine's memory; those it has already are passed over
+   * @throws {RangeError} if the memory is exhausted or another; nothing has changed then
+   */
+  add(variables) {
+    const added = variables.filter((variable) => !this.#indices.has(variable));
+    for (const variable of added) {
+      if (variable.memory !== this.#memory) throw rangeError(describe(variable), 'in the memory of the others', variable.memory);
+    }
+    if (added.length === 0) return;
+    const count = this.#variables.length + added.length;
+    const scratchBytes = count * SCRATCH;
+    /** @type {Tensor[][]} */
+    const slots = this.#specs.map(() => []);
+    let block;
+    try {
+      this.#specs.forEach(({ initial = 0 }, k) => {
+        for (const variable of added) {
+          const tensor = zerosOf(this.#memory, variable.dtype, variable.shape);
+          slots[k].push(tensor);
+          if (initial) tensor.data.fill(initial);
+        }
+      });
+      block = this.#memory.allocate(scratchBytes + layout.options.size + count * layout.tensor.size);
+    } catch (error) {
+      for (const tensor of slots.flat()) tensor.dispose();
+      throw error;
+    }
+    const bytes = new Uint8Array(this.#memory.buffer);
+    const [options, tensors] = [this.#optionsOffset, this.#tensorsOffset];
+    const oldTensorBytes = this.#variables.length * layout.tensor.size;
+    bytes.fill(0, block, block + scratchBytes + layout.options.size + count * layout.tensor.size);
+    if (this.#block) {
+      bytes.copyWithin(block + scratchBytes, options, options + layout.options.size);
+      bytes.copyWithin(block + scratchBytes + layout.options.size, tensors, tensors + oldTensorBytes);
+      this.#memory.free(this.#block);
+    }
+    this.#block = block;
+    this.#optionsOffset = block + scratchBytes;
+    this.#tensorsOffset = this.#optionsOffset + layout.options.size;
+    this.#words = new Uint32Array();
+    for (const variable of added) {
+      this.#indices.set(variable, this.#variables.length);
+      this.#variables.push(variable);
+      this.#gradients.push(null);
+    }
+    this.#slots.forEach((slot, k) => slot.tensors.push(...slots[k]));
+    this.setWord('sum_squares', block);
+    for (const variable of added) {
+      const base = this.#tensorWord(this.indexOf(variable));
+      this.#words[base + layout.tensor.length / 4] = variable.size;
+      this.#words[base + layout.tensor.dtype / 4] = DTYPES[/** @type {'float32' | 'float64'} */ (variable.dtype)];
+    }
+  }
+
+  /** @returns {readonly Variable[]} in the order in which they came */
   get variables() {
     return this.#variables;
   }
@@ -111,7 +160,44 @@ export class Engine {
    * @param {Tensor | null} gradient checked by the caller; null: the variable has none in the step to come
    */
   setGradient(index, gradient) {
+    if (this.#rows.size) this.#dropRows(index);
     this.#gradients[index] = gradient;
+  }
+
+  /**
+   * Stages a sparse gradient whose rows alone are to be updated. Rows of one index are summed; the slices stay as they are.
+   *
+   * @param {number} index
+   * @param {IndexedSlices} slices checked by the caller
+   * @throws {RangeError} if the memory is exhausted
+   */
+  setRows(index, slices) {
+    this.setGradient(index, null);
+    const variable = this.#variables[index];
+    const { indices } = slices;
+    const rowLength = variable.size / variable.shape[0];
+    const values = new Tensor(this.#memory, variable.dtype, [indices.length * rowLength]);
+    const rows = new Tensor(this.#memory, 'int32', [indices.length]);
+    const places = new Tensor(this.#memory, 'int32', [variable.shape[0]]);
+    values.set(slices.values);
+    rows.set(indices);
+    const dtype = DTYPES[/** @type {'float32' | 'float64'} */ (variable.dtype)];
+    const count = this.#kernels.rms_merge_rows(
+      dtype, values.byteOffset, rows.byteOffset, places.byteOffset, indices.length, rowLength,
+    );
+    places.dispose();
+    this.#rows.set(index, { rows, count, rowLength });
+    this.#gradients[index] = values;
+  }
+
+  /** @param {number} index */
+  #dropRows(index) {
+    const rows = this.#rows.get(index);
+    if (rows === undefined) return;
+    this.#rows.delete(index);
+    rows.rows.dispose();
+    this.#gradients[index]?.dispose();
+    this.#gradients[index] = null;
   }
 
   /**
@@ -184,6 +270,10 @@ export class Engine {
         const slot = this.#slots[k];
         words[base + slot.word] = slot.tensors[i].byteOffset;
       }
+      const rows = this.#rows.size ? this.#rows.get(i) : undefined;
+      words[base + layout.tensor.indices / 4] = rows ? rows.rows.byteOffset : 0;
+      words[base + layout.tensor.index_count / 4] = rows ? rows.count : 0;
+      words[base + layout.tensor.row_length / 4] = rows ? rows.rowLength : 0;
     }
   }
 
@@ -201,6 +291,7 @@ export class Engine {
   dispose() {
     if (this.#disposed) return;
     this.#disposed = true;
+    for (const index of [...this.#rows.keys()]) this.#dropRows(index);
     this.#disposeSlots();
     this.#memory.free(this.#block);
   }
@@ -223,22 +314,11 @@ export class Engine {
     this.#words = new Uint32Array(buffer, this.#block, bytes / 4);
     this.#doubles = new Float64Array(buffer, this.#block, (this.#tensorsOffset - this.#block) / 8);
   }
-
-  #writeConstants() {
-    this.#refreshViews();
-    this.#words.fill(0);
-    this.setWord('sum_squares', this.#block);
-    for (let i = 0; i < this.#variables.length; i++) {
-      const base = this.#tensorWord(i);
-      this.#words[base + layout.tensor.length / 4] = this.#variables[i].size;
-      this.#words[base + layout.tensor.dtype / 4] = constants.RMS_FLOAT32;
-    }
-  }
 }
 
 /**
  * @param {unknown} variables
- * @returns {asserts variables is readonly Variable[]} what one engine can work on: at least one variable, float32, of
+ * @returns {asserts variables is readonly Variable[]} what one engine can work on: at least one variable, floating, of
  *   one memory, each once
  * @throws {TypeError | RangeError | Error} naming the first that is not
  */
@@ -249,7 +329,7 @@ export function checkVariables(variables) {
     if (!isVariable(variable)) throw typeError(`variables[${i}]`, 'a variable', variable);
     if (variable.isDisposed) throw disposedError(variable);
     const name = describe(variable);
-    if (variable.dtype !== 'float32') throw typeError(name, 'float32', variable.dtype);
+    if (!Object.hasOwn(DTYPES, variable.dtype)) throw typeError(name, 'float32 or float64', variable.dtype);
     if (variable.memory !== list[0].memory) {
       throw rangeError(name, `in the memory of ${describe(list[0])}`, variable.memory);
     }

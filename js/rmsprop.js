@@ -600,6 +600,10 @@ export class RMSprop {
     this.#flags = 0;
     if (weightDecay !== null) this.#flags |= constants.RMS_DECAY_WEIGHTS;
     if (this.#lossScale !== null) this.#flags |= constants.RMS_UNSCALE;
+    // A limit of 0 or below is none, as in Keras.
+    if (clipnorm > 0) this.#flags |= constants.RMS_CLIP_BY_NORM;
+    if (globalClipnorm > 0) this.#flags |= constants.RMS_CLIP_BY_GLOBAL_NORM;
+    if (clipvalue > 0) this.#flags |= constants.RMS_CLIP_BY_VALUE;
     const engine = this.#engine;
     if (!engine) return;
     this.#asked = [];
@@ -611,12 +615,8 @@ export class RMSprop {
     engine.setNumber('weight_decay', weightDecay ?? 0);
     engine.setNumber('loss_scale', this.#lossScale ?? 1);
     engine.setNumber('accumulation_steps', options.gradientAccumulationSteps ?? 1);
-    // A limit of 0 or below is none, as in Keras.
-    const [clip, limit] = clipnorm > 0 ? [constants.RMS_CLIP_BY_NORM, clipnorm]
-      : globalClipnorm > 0 ? [constants.RMS_CLIP_BY_GLOBAL_NORM, globalClipnorm]
-        : clipvalue > 0 ? [constants.RMS_CLIP_BY_VALUE, clipvalue] : [constants.RMS_CLIP_NONE, 0];
-    engine.setWord('clip', clip);
-    engine.setNumber('clip_limit', limit);
+    engine.setNumber('clip_value', clipvalue ?? 0);
+    engine.setNumber('clip_norm', clipnorm ?? globalClipnorm ?? 0);
     engine.variables.forEach((variable, i) => engine.setKeepsWeights(i, this.#isExcluded(variable)));
   }
 
