@@ -7,7 +7,11 @@ import { checkVariables } from './engine.js';
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./tensor.js').Values} Values */
-/** @typedef {Tensor | Values} Gradient a tensor of the variable's memory is used in place, an array is copied */
+/**
+ * @typedef {Tensor | IndexedSlices | Values} Gradient a tensor of the variable's memory is used in place, an array is
+ *   copied
+ */
+/** @typedef {import('./tensor.js').IndexedSlices} IndexedSlices */
 /**
  * @typedef {{ loss: number, gradients: readonly (Gradient | null)[] } | number} LossAndGradients a number alone means
  *   that each `variable.gradient` has been written
@@ -29,15 +33,16 @@ export function unzip(pairs) {
 /**
  * Calls a loss function.
  *
- * @param {(...variables: Variable[]) => LossAndGradients} lossAndGradients
+ * @param {(...variables: any[]) => LossAndGradients} lossAndGradients
  * @param {readonly Variable[]} variables
+ * @param {...unknown} rest what it is called with after the variables: a gradLoss
  * @returns {readonly (Gradient | null)[]} of the variables, in their order, not checked further
  * @throws {TypeError | RangeError} for no function, other variables, or another return value
  */
-export function gradientsOf(lossAndGradients, variables) {
+export function gradientsOf(lossAndGradients, variables, ...rest) {
   ofType('lossAndGradients', lossAndGradients, 'function');
   checkVariables(variables);
-  const result = lossAndGradients(...variables);
+  const result = lossAndGradients(...variables, ...rest);
   if (typeof result === 'number') return variables.map(({ gradient }) => gradient);
   if (!Array.isArray(result?.gradients)) {
     throw typeError('the result of lossAndGradients', '{ loss, gradients } or a number', result);

@@ -22,6 +22,7 @@ const PLACE_OPTIONS = ['shape', 'dtype', 'memory'];
 /** On every tensor's prototype, so that two copies of the package (ESM and CommonJS) know each other's. */
 const TENSOR = Symbol.for('rmsprop-wasm.Tensor');
 const VARIABLE = Symbol.for('rmsprop-wasm.Variable');
+const SLICES = Symbol.for('rmsprop-wasm.IndexedSlices');
 
 /**
  * @param {unknown} value
@@ -37,6 +38,14 @@ export function isTensor(value) {
  */
 export function isVariable(value) {
   return /** @type {any} */ (value)?.[VARIABLE] === true;
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is IndexedSlices}
+ */
+export function isIndexedSlices(value) {
+  return /** @type {any} */ (value)?.[SLICES] === true;
 }
 
 /**
@@ -166,10 +175,42 @@ export class Tensor {
 }
 
 /**
+ * A sparse gradient: rows of numbers and which rows of the variable they belong to. Rows of one index add up, in the order
+ * of the list. Made by `indexedSlices`.
+ */
+export class IndexedSlices {
+  /** @type {Tensor | TypedArray} */
+  #values;
+
+  /**
+   * @param {Tensor | TypedArray} values
+   * @param {Int32Array} indices
+   * @param {readonly number[] | undefined} denseShape
+   */
+  constructor(values, indices, denseShape) {
+    this.#values = values;
+    /** Rows of the variable, one for each row of values. */
+    this.indices = indices;
+    /** The variable's shape, if it was given. */
+    this.denseShape = denseShape;
+  }
+
+  /** @returns {true} */
+  get [SLICES]() {
+    return true;
+  }
+
+  /** @returns {TypedArray} the rows, one after the other */
+  get values() {
+    return isTensor(this.#values) ? this.#values.data : this.#values;
+  }
+}
+
+/**
  * A tensor that an optimizer trains. Made by `variable`.
  */
 export class Variable extends Tensor {
-  /** @type {Tensor | null} */
+  /** @type {Tensor | IndexedSlices | null} */
   #gradient = null;
   /** The buffer that `gradientBuffer` hands out and arrays are copied into. @type {Tensor | undefined} */
   #buffer;
@@ -197,19 +238,20 @@ export class Variable extends Tensor {
     return true;
   }
 
-  /** @returns {Tensor | null} the gradient of the next step; null: there is none, and the step skips the variable */
+  /** @returns {Tensor | IndexedSlices | null} of the next step; null: there is none, and the step skips the variable */
   get gradient() {
     return this.#gradient;
   }
 
   /**
-   * A tensor is referred to, not copied; an array is copied into the variable's own buffer; null clears.
+   * A tensor and slices are referred to, not copied; an array is copied into the variable's own buffer; null clears.
    *
-   * @param {Tensor | Values | null} gradient as many elements as the variable has
+   * @param {Tensor | IndexedSlices | Values | null} gradient as many elements as the variable has, or rows of it
    * @throws {TypeError | RangeError} for what is no gradient of this variable; nothing has changed then
    */
   set gradient(gradient) {
-    this.#gradient = gradient === null ? null : this.placeGradient(gradient);
+    if (isIndexedSlices(gradient)) this.#gradient = checkSlices(this, gradient);
+    else this.#gradient = gradient === null ? null : this.placeGradient(gradient);
   }
 
   /**
@@ -217,8 +259,9 @@ export class Variable extends Tensor {
    *   gradients here saves a copy
    */
   gradientBuffer() {
-    this.#gradient = this.#ownBuffer();
-    return this.#gradient;
+    const buffer = this.#ownBuffer();
+    this.#gradient = buffer;
+    return buffer;
   }
 
   /**
@@ -335,6 +378,59 @@ export function checkGradient(of, gradient) {
   if (gradient.dtype !== of.dtype) throw typeError(name, of.dtype, gradient.dtype);
   if (gradient.size !== of.size) throw rangeError(name, `of ${of.size} elements`, gradient.size);
   return gradient;
+}
+
+/**
+ * @param {Tensor | Values} values rows of numbers: flat, or nested in rows
+ * @param {readonly number[] | Int32Array} indices which row of the variable each belongs to; may name a row repeatedly
+ * @param {readonly number[]} [denseShape] the variable's shape, to be checked against it
+ * @returns {IndexedSlices} a sparse gradient; a tensor is referred to, arrays are copied
+ * @throws {TypeError | RangeError} for what are no numbers, or negative or fractional indices
+ */
+export function indexedSlices(values, indices, denseShape) {
+  const list = isTypedArray(indices) ? indices : array('indices', indices);
+  for (const index of list) integer('indices', index, 0, 2 ** 31 - 1);
+  if (denseShape !== undefined) checkShape(denseShape);
+  if (isTensor(values)) return new IndexedSlices(values, Int32Array.from(list), denseShape);
+  const shape = shapeOf(values);
+  const flat = flatValues('values', values, { size: sizeOf(shape), shape, dtype: 'float64' });
+  return new IndexedSlices(flat.slice(), Int32Array.from(list), denseShape);
+}
+
+/**
+ * @param {Variable} of
+ * @param {IndexedSlices} slices
+ * @returns {IndexedSlices} the same
+ * @throws {RangeError} if they are no rows of the variable
+ */
+export function checkSlices(of, slices) {
+  const { indices, values, denseShape = of.shape } = slices;
+  const name = `gradient of ${describe(of)}`;
+  const [rows, ...rest] = of.shape;
+  if (rows === undefined || `${denseShape}` !== `${of.shape}`) throw rangeError(name, `slices of shape [${of.shape}]`, denseShape);
+  const rowLength = sizeOf(rest);
+  if (values.length !== indices.length * rowLength) {
+    throw rangeError(name, `${indices.length} rows of ${rowLength} numbers`, values);
+  }
+  indices.forEach((index, offset) => {
+    if (index >= rows) throw new RangeError(`${name}: index ${index} at offset ${offset} in indices is out of range [0, ${rows})`);
+  });
+  return slices;
+}
+
+/**
+ * @param {Variable} of
+ * @param {IndexedSlices} slices checked
+ * @returns {TensorData} the gradient with all its rows; rows of one index are summed from +0 in list order
+ */
+export function denseOf(of, { indices, values }) {
+  const dense = new ARRAYS[of.dtype](of.size);
+  const rowLength = of.size / of.shape[0];
+  const typed = ARRAYS[of.dtype].from(values);
+  indices.forEach((row, k) => {
+    for (let i = 0; i < rowLength; i++) dense[row * rowLength + i] += typed[k * rowLength + i];
+  });
+  return dense;
 }
 
 /**
