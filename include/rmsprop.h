@@ -48,7 +48,7 @@ enum rms_dtype {
 /* Whose arithmetic. */
 enum rms_rule {
   RMS_RULE_KERAS = 0,        /* Keras 3, TensorFlow.js */
-  RMS_RULE_KERAS_2_11 = 1,   /* tf.keras.optimizers.RMSprop of 2.11 to 2.15 */
+  RMS_RULE_KERAS_2_11 = 1,   /* tf.keras.optimizers.RMSprop of 2.11 to 2.15, which has no accumulators */
   RMS_RULE_TF1 = 2,          /* the fused kernels of TensorFlow: 1.x, and tf.keras OptimizerV2 with momentum; they round
                                 rows named by indices differently, and so does this rule */
   RMS_RULE_LEGACY = 3,       /* tf.keras OptimizerV2 without momentum */
@@ -83,8 +83,8 @@ enum rms_tensor_flags {
  * no two arrays of a call overlap. A NULL pointer switches its part of the rule off. */
 typedef struct rms_tensor {
   void *value;          /* in/out: the weights */
-  const void *gradient; /* in: NULL if there is none in this step; then only average and overwrite are done, and an
-                           accumulator becomes 0 as those of the updated tensors do */
+  const void *gradient; /* in: NULL if there is none in this step; then only average and overwrite are done (by the rule of
+                           Keras 2.11 neither), and an accumulator becomes 0 as those of the updated tensors do */
   void *mean_square;    /* in/out: starts at 0 */
   void *mean_gradient;  /* in/out: starts at 0; NULL: not centered */
   void *momentum;       /* in/out: starts at 0; NULL: no momentum */

@@ -13,6 +13,9 @@ import { readSafetensors, writeSafetensors } from './safetensors.js';
 /** @typedef {import('./tensor.js').TensorData} TensorData */
 /** @typedef {import('./engine.js').Engine} Engine */
 
+/** What safetensors calls the types of tensors. */
+const DTYPES = { float32: 'F32', float64: 'F64', int32: 'I32' };
+
 /** What `load` of this version reads. */
 const FORMAT = { format: 'rmsprop-wasm', format_version: '1' };
 
@@ -54,9 +57,9 @@ export function readState(dialect, engine, bytes) {
   }
   const state = [...namedTensors(engine, false)];
   const expected = tensors.size > state.length ? [...namedTensors(engine, true)] : state;
-  const values = expected.map(([name, { shape }]) => {
+  const values = expected.map(([name, { dtype, shape }]) => {
     const found = tensors.get(name);
-    const form = `F32 of shape [${shape}]`;
+    const form = `${DTYPES[dtype]} of shape [${shape}]`;
     const received = found && `${found.dtype} of shape [${found.shape}]`;
     if (received !== form) throw rangeError(`${show(name)} in the checkpoint`, form, received);
     return /** @type {TensorData} */ (found?.data);

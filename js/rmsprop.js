@@ -41,26 +41,54 @@ import { checkGradient, describe, isVariable, scalar } from './tensor.js';
  * @property {string | null} [name] default `rm_sprop`, `rm_sprop_1` …
  * @property {number | null} [lossScaleFactor] what the loss was multiplied by: gradients are divided by it
  * @property {number | null} [gradientAccumulationSteps] at least 2: update once in so many calls, by the mean gradient
+ * @property {'keras' | 'keras-2.11'} [rule] Keras 3, or the arithmetic, averages and defaults of tf.keras 2.11 to 2.15,
+ *   which has no loss scale and no accumulation; default 'keras'
+ * @property {boolean} [jitCompile] with 'keras-2.11': taken from configs, without effect
+ * @property {boolean} [isLegacyOptimizer] with 'keras-2.11': taken from configs, without effect
  */
 
-/** Keras's options in the order of its config dictionary, with their defaults; null: not given. */
-const DEFAULTS = Object.freeze({
-  name: null,
-  learningRate: 0.001,
-  weightDecay: null,
-  clipnorm: null,
-  globalClipnorm: null,
-  clipvalue: null,
-  useEma: false,
-  emaMomentum: 0.99,
-  emaOverwriteFrequency: null,
-  lossScaleFactor: null,
-  gradientAccumulationSteps: null,
-  rho: 0.9,
-  momentum: 0,
-  epsilon: 1e-7,
-  centered: false,
-});
+/** What both generations of Keras have in the middle of their configs. */
+const COMMON = { weightDecay: null, clipnorm: null, globalClipnorm: null, clipvalue: null, useEma: false, emaMomentum: 0.99 };
+const RULE = { rho: 0.9, momentum: 0, epsilon: 1e-7, centered: false };
+
+/**
+ * The generations of Keras: options in the order of the config dictionary with their defaults (null: not given), and
+ * what they do differently.
+ *
+ * @type {Record<string, { rule: number, prefix: string, defaults: Record<string, any>, isOld: boolean }>}
+ */
+const GENERATIONS = {
+  'keras': {
+    rule: constants.RMS_RULE_KERAS,
+    prefix: 'rm_sprop',
+    isOld: false,
+    defaults: {
+      name: null,
+      learningRate: 0.001,
+      ...COMMON,
+      emaOverwriteFrequency: null,
+      lossScaleFactor: null,
+      gradientAccumulationSteps: null,
+      ...RULE,
+    },
+  },
+  // tf.keras.optimizers.RMSprop of 2.11 to 2.15. Of the two norms and the value, a norm wins; averages start as copies of
+  // the variables, and take in those that have a gradient; the rate is no part of the state.
+  'keras-2.11': {
+    rule: constants.RMS_RULE_KERAS_2_11,
+    prefix: 'RMSprop',
+    isOld: true,
+    defaults: {
+      name: null,
+      ...COMMON,
+      emaOverwriteFrequency: 100,
+      jitCompile: false, // these two only come and go with configs
+      isLegacyOptimizer: false,
+      learningRate: 0.001,
+      ...RULE,
+    },
+  },
+};
 
 /** The options that may be callbacks, and what the kernels call them. */
 const HYPERPARAMETERS = /** @type {const} */ ([
@@ -102,11 +130,12 @@ export let applyIfFinite;
  */
 export class RMSprop {
   #options;
+  #generation;
   /** Calls of `apply`: int32. */
   #iteration;
   /** The rate, where it is a number: float32. @type {Tensor | undefined} */
   #rate;
-  /** The momentum of the first average, which Keras makes a copy, and of all others. */
+  /** The momentum of the first average, which Keras 3 makes a copy, and of all others. */
   #emaMomentum;
   /** What every gradient is divided by, null if by nothing. @type {number | null} */
   #lossScale;
@@ -145,10 +174,12 @@ export class RMSprop {
    * @throws {RangeError} for NaN, infinity, and what Keras refuses
    */
   constructor(options = {}) {
-    this.#options = checkOptions(options);
-    const { learningRate, emaMomentum, lossScaleFactor } = this.#options;
-    this.#options.name ??= autoName('rm_sprop');
-    this.#emaMomentum = Float64Array.of(0, emaMomentum);
+    this.#generation = generationOf(options);
+    this.#options = checkOptions(options, this.#generation);
+    const { learningRate, emaMomentum, lossScaleFactor = null } = this.#options;
+    const { isOld, prefix } = this.#generation;
+    this.#options.name ??= isOld ? prefix : autoName(prefix);
+    this.#emaMomentum = Float64Array.of(isOld ? emaMomentum : 0, emaMomentum);
     this.#lossScale = lossScaleFactor;
     this.#iteration = scalar('int32', 0);
     if (typeof learningRate === 'number') this.#rate = scalar('float32', learningRate);
@@ -197,7 +228,7 @@ export class RMSprop {
    */
   get variables() {
     const slots = this.#engine?.slots.flatMap(({ tensors }) => tensors) ?? [];
-    return [this.#iteration, ...(this.#rate ? [this.#rate] : []), ...slots];
+    return [this.#iteration, ...(this.#rate && !this.#generation.isOld ? [this.#rate] : []), ...slots];
   }
 
   /** @returns {SlotName[]} the slots that each variable has, in the order of `variables` */
@@ -227,7 +258,10 @@ export class RMSprop {
     if (variables.length !== built.length || variables.some((variable, i) => variable !== built[i])) {
       throw rangeError('variables', 'those the optimizer is built for', variables);
     }
-    this.#engine ??= new Engine(variables, this.#slotSpecs());
+    if (!this.#engine) {
+      this.#engine = new Engine(variables, this.#slotSpecs());
+      if (this.#generation.isOld) setAll('average', variables.map((variable) => this.getSlot(variable, 'average')).filter((slot) => slot !== null), variables);
+    }
     this.#writeConstants();
   }
 
@@ -353,6 +387,9 @@ export class RMSprop {
     const names = [options.names ?? []].flat();
     for (const variable of variables) if (!isVariable(variable)) throw typeError('variables', 'variables', variable);
     for (const name of names) if (!(name instanceof RegExp)) ofType('names', name, 'string');
+    if (this.#engine && this.#generation.isOld) {
+      throw new RangeError('excludeFromWeightDecay can only be used before the optimizer is built');
+    }
     this.#isExcluded = (variable) =>
       variables.includes(variable) || names.some((name) => variable.name.search(name) >= 0);
     this.#writeConstants();
@@ -433,7 +470,7 @@ export class RMSprop {
     knownOptions('save', options, ['variables']);
     const variables = ofType('variables', options.variables ?? false, 'boolean');
     const counters = { iteration: this.#iteration.data[0], learning_rate: this.#rate?.data[0] };
-    return saveState('keras', this.#built(), { config: this.getConfig(), counters, variables });
+    return saveState(this.#dialect, this.#built(), { config: this.getConfig(), counters, variables });
   }
 
   /**
@@ -445,7 +482,7 @@ export class RMSprop {
    */
   load(bytes) {
     this.#ready('load');
-    const { counters, targets, values } = readState('keras', this.#built(), bytes);
+    const { counters, targets, values } = readState(this.#dialect, this.#built(), bytes);
     const { iteration, learning_rate: rate } = counters;
     integer('iteration of the checkpoint', iteration, 0);
     if (rate !== undefined) finite('learning_rate of the checkpoint', rate);
@@ -602,11 +639,12 @@ export class RMSprop {
     if (this.#lossScale !== null) this.#flags |= constants.RMS_UNSCALE;
     // A limit of 0 or below is none, as in Keras.
     if (clipnorm > 0) this.#flags |= constants.RMS_CLIP_BY_NORM;
-    if (globalClipnorm > 0) this.#flags |= constants.RMS_CLIP_BY_GLOBAL_NORM;
-    if (clipvalue > 0) this.#flags |= constants.RMS_CLIP_BY_VALUE;
+    else if (globalClipnorm > 0) this.#flags |= constants.RMS_CLIP_BY_GLOBAL_NORM;
+    else if (clipvalue > 0) this.#flags |= constants.RMS_CLIP_BY_VALUE;
     const engine = this.#engine;
     if (!engine) return;
     this.#asked = [];
+    engine.setWord('rule', this.#generation.rule);
     for (const [name, field] of HYPERPARAMETERS) {
       const source = options[name];
       if (typeof source === 'number') engine.setNumber(field, source);
@@ -618,6 +656,10 @@ export class RMSprop {
     engine.setNumber('clip_value', clipvalue ?? 0);
     engine.setNumber('clip_norm', clipnorm ?? globalClipnorm ?? 0);
     engine.variables.forEach((variable, i) => engine.setKeepsWeights(i, this.#isExcluded(variable)));
+  }
+
+  get #dialect() {
+    return this.#generation.isOld ? 'keras-2.11' : 'keras';
   }
 
   #slotSpecs() {
@@ -644,14 +686,25 @@ export class RMSprop {
 }
 
 /**
+ * @param {RMSpropOptions} options
+ * @returns {typeof GENERATIONS[string]}
+ */
+function generationOf(options) {
+  const { rule = 'keras' } = ofType('RMSprop options', options, 'object');
+  if (!Object.hasOwn(GENERATIONS, rule)) throw rangeError('rule', Object.keys(GENERATIONS).map(show).join(' or '), rule);
+  return GENERATIONS[rule];
+}
+
+/**
  * @param {RMSpropOptions} given
+ * @param {typeof GENERATIONS[string]} generation
  * @returns {Record<string, any>} every option in the order of Keras's config, null for what is not given
  */
-function checkOptions(given) {
-  knownOptions('RMSprop', given, Object.keys(DEFAULTS));
+function checkOptions(given, { defaults, isOld }) {
+  knownOptions('RMSprop', given, [...Object.keys(defaults), 'rule']);
   /** @type {Record<string, any>} */
-  const options = { ...DEFAULTS };
-  for (const [name, standard] of Object.entries(DEFAULTS)) {
+  const options = { ...defaults };
+  for (const [name, standard] of Object.entries(defaults)) {
     const value = given[/** @type {keyof RMSpropOptions} */ (name)];
     if (value === undefined || (value === null && standard === null)) continue;
     options[name] = value;
@@ -667,10 +720,9 @@ function checkOptions(given) {
   }
   if (useEma && (emaMomentum < 0 || emaMomentum > 1)) throw rangeError('emaMomentum', 'in [0, 1]', emaMomentum);
   if (useEma && emaOverwriteFrequency) integer('emaOverwriteFrequency', emaOverwriteFrequency, 1);
-  const clips = ['clipnorm', 'clipvalue', 'globalClipnorm'].filter((name) => options[name] !== null);
-  if (clips.length > 1) {
-    throw new RangeError(`only one of clipnorm, clipvalue and globalClipnorm can be set, got ${clips.join(' and ')}`);
-  }
+  const exclusive = ['clipnorm', ...(isOld ? [] : ['clipvalue']), 'globalClipnorm'];
+  const clips = exclusive.filter((name) => options[name] !== null);
+  if (clips.length > 1) throw new RangeError(`only one of ${exclusive.join(', ')} can be set, got ${clips.join(' and ')}`);
   return options;
 }
 

@@ -270,9 +270,7 @@ void KERNEL(rms_keep)(const rms_step_options *options, const rms_tensor *tensor,
   const preparation prepare = preparation_of(options);
   const int holds = (options->flags & RMS_HOLD) != 0;
   const vector ema_momentum = vector_splat((element)options->ema_momentum);
-  const vector ema_complement = vector_splat(options->rule == RMS_RULE_KERAS_2_11
-                                                 ? ema_complement_of(options, rules[RMS_RULE_KERAS_2_11])
-                                                 : ema_complement_of(options, rules[RMS_RULE_KERAS]));
+  const vector ema_complement = vector_splat(ema_complement_of(options, rules[RMS_RULE_KERAS]));
   const int overwrites = (options->flags & RMS_OVERWRITE) != 0;
 
   for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {

@@ -55,6 +55,7 @@ static void check(const rms_step_options *options, const rms_tensor *tensor) {
   assert(tensor->value != NULL || tensor->length == 0);
   assert(tensor->gradient == NULL || tensor->mean_square != NULL || tensor->length == 0);
   assert(!(options->flags & RMS_HOLD) || tensor->gradient == NULL || tensor->accumulator != NULL);
+  assert(options->rule != RMS_RULE_KERAS_2_11 || tensor->accumulator == NULL);
   assert(tensor->indices == NULL || (tensor->accumulator == NULL && tensor->average == NULL));
   (void)options;
   (void)tensor;

@@ -75,7 +75,9 @@ static ELEMENT TYPED(factor_of_all)(const rms_step_options *options, size_t grad
 static void TYPED(range)(const rms_step_options *options, const rms_tensor *tensor, ELEMENT norm, size_t first,
                          size_t last) {
   if (!tensor->gradient || options->flags & RMS_HOLD) {
-    if (tensor->accumulator || tensor->average) TYPED(keep)(options, tensor, first, last);
+    /* Keras 2.11 averages the variables that have a gradient; Keras 3 all. */
+    int averages = tensor->average && options->rule != RMS_RULE_KERAS_2_11;
+    if (tensor->accumulator || averages) TYPED(keep)(options, tensor, first, last);
   } else if (tensor->indices) {
     TYPED(update_rows)(options, tensor, norm, first, last);
   } else {

@@ -160,7 +160,7 @@ static void expected_step(const rms_step_options *o, arrays *t, size_t n, int ke
       }
     }
     if (!t->gradient && t->accumulator && !(o->flags & RMS_HOLD)) t->accumulator[i] = 0;
-    if (t->average) {
+    if (t->average && (t->gradient || o->rule != RMS_RULE_KERAS_2_11)) {
       t->average[i] = add(multiply(k, t->average[i]), multiply(ema_rest, x));
       if (o->flags & RMS_OVERWRITE) x = t->average[i];
     }
@@ -273,6 +273,7 @@ static void compare_model(uint32_t rule, size_t length, size_t offset, unsigned 
   char detail[120];
   snprintf(detail, sizeof detail, "rule %u slots %x flags %x special %d", (unsigned)rule, slots, (unsigned)flags, special);
   int present[SLOTS] = {1, 1, 1, slots & 1, (slots & 2) != 0, (slots & 4) != 0, (slots & 8) != 0, (slots & 16) != 0};
+  if (rule == RMS_RULE_KERAS_2_11) present[6] = 0;
   if (!present[6] || present[7]) flags &= ~(uint32_t)RMS_HOLD;
   twin twins[3];
   size_t lengths[3] = {length, length / 2 + 1, 5};
