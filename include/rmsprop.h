@@ -71,12 +71,14 @@ enum rms_step_flags {
   RMS_CLIP_BY_GLOBAL_NORM = 128, /* g * (c * min(1 / n, 1 / c)); a norm that is not finite makes every gradient NaN */
   RMS_MAXIMIZE = 256,            /* climb instead */
   RMS_NESTEROV = 512,            /* with a momentum: step by momentum * m + increment, m being the new one */
-  RMS_CORRECT_BIAS = 1024        /* use bias_correction * v and bias_correction * mg in d; the state stays as it is */
+  RMS_CORRECT_BIAS = 1024,       /* use bias_correction * v and bias_correction * mg in d; the state stays as it is */
+  RMS_PREPARED = 2048            /* gradients are what rms_prepare wrote: not to be unscaled or accumulated again */
 };
 
 /* rms_tensor.flags */
 enum rms_tensor_flags {
-  RMS_KEEP_WEIGHTS = 1 /* exclude this tensor from weight decay */
+  RMS_KEEP_WEIGHTS = 1, /* exclude this tensor from weight decay */
+  RMS_KEEP_GRADIENT = 2 /* and from clipping: its gradient is clipped already */
 };
 
 /* One tensor of the model. Each array holds `length` elements of `dtype` and is aligned as one element at least;
@@ -131,6 +133,14 @@ void rms_step(const rms_step_options *options, const rms_tensor *tensors, size_t
  * updated. Ranges that cover every element once give the bits of rms_step, whatever the order and the cuts.
  * Precondition: with a norm clip, rms_sum_squares has been called with the same arguments. */
 void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first, size_t last);
+
+/* rms_prepare - gradients unscaled and accumulated, for callers that change them before the step
+ *
+ * Writes one array after the other, in list order, into out: for each tensor that has a gradient what it is before any
+ * clip; the elements of the others are left as they are. An accumulator is read only; the step that follows, with
+ * RMS_PREPARED and with gradients pointing into out, sets it to 0. Part k of out may be the gradient of tensor k itself.
+ * Precondition: all tensors have one dtype, and no sparse gradient. */
+void rms_prepare(const rms_step_options *options, const rms_tensor *tensors, size_t count, void *out);
 
 /* rms_sum_squares - what the norm clips read
  *

@@ -38,12 +38,16 @@ export class Engine {
   #variables = [];
   /** @type {Map<Variable, number>} */
   #indices = new Map();
-  /** One tensor a variable in each. @type {{ name: string, word: number, tensors: Tensor[] }[]} */
+  /** One tensor a variable in each. @type {{ name: string, word: number, tensors: Tensor[], isUsed: boolean }[]} */
   #slots = [];
   /** The gradient of each variable in the step to come. @type {(Tensor | null)[]} */
   #gradients = [];
   /** Rows of sparse gradients in the step to come, merged, by variable. @type {Map<number, Rows>} */
   #rows = new Map();
+  /** What the step to come works on instead of a variable. @type {(Tensor | undefined)[]} */
+  #values = [];
+  /** Where it writes an update instead of changing the value. @type {(Tensor | null | undefined)[]} */
+  #updates = [];
   /** Byte offset of one block: the scratch of norm clips, the step options, the tensor list. */
   #block = 0;
   #optionsOffset = 0;
@@ -53,6 +57,8 @@ export class Engine {
   #doubles = new Float64Array();
   /** @type {Uint32Array} */
   #words = new Uint32Array();
+  /** Whether a gradient has ever been left out of clipping. */
+  #hasClipped = false;
   #disposed = false;
 
   /**
@@ -60,13 +66,15 @@ export class Engine {
    *
    * @param {readonly Variable[]} variables see `checkVariables`
    * @param {readonly SlotSpec[]} specs
+   * @param {boolean} [isChecked] the caller has checked them; with `setValue` before each step anything will do that has
+   *   the memory, dtype, shape and size of a variable
    */
-  constructor(variables, specs) {
-    checkVariables(variables);
+  constructor(variables, specs, isChecked = false) {
+    if (!isChecked) checkVariables(variables);
     this.#memory = variables[0].memory;
     this.#kernels = kernelsOf(this.#memory);
     this.#specs = specs;
-    this.#slots = specs.map(({ name, field }) => ({ name, word: layout.tensor[field] / 4, tensors: [] }));
+    this.#slots = specs.map(({ name, field }) => ({ name, word: layout.tensor[field] / 4, tensors: [], isUsed: true }));
     this.add(variables);
   }
 
@@ -154,14 +162,27 @@ export class Engine {
   }
 
   /**
+   * Leaves a slot out of the steps to come, as if it were not there, or takes it in again; what it holds stays.
+   *
+   * @param {string} name
+   * @param {boolean} isUsed
+   */
+  useSlot(name, isUsed) {
+    for (const slot of this.#slots) if (slot.name === name) slot.isUsed = isUsed;
+  }
+
+  /**
    * Stages a gradient.
    *
    * @param {number} index
    * @param {Tensor | null} gradient checked by the caller; null: the variable has none in the step to come
+   * @param {boolean} [isClipped] whether it is left out of clipping
    */
-  setGradient(index, gradient) {
+  setGradient(index, gradient, isClipped = false) {
     if (this.#rows.size) this.#dropRows(index);
     this.#gradients[index] = gradient;
+    if (isClipped || this.#hasClipped) this.#setKeeps(index, constants.RMS_KEEP_GRADIENT, isClipped);
+    this.#hasClipped ||= isClipped;
   }
 
   /**
@@ -209,14 +230,47 @@ export class Engine {
   }
 
   /**
+   * Lets the steps to come work on another tensor.
+   *
+   * @param {number} index
+   * @param {Tensor} value of the variable's dtype, size and memory
+   * @param {Tensor | null} update where what would be added to the value is written, which then stays as it is; null: the
+   *   value is changed
+   */
+  setValue(index, value, update) {
+    this.#values[index] = value;
+    this.#updates[index] = update;
+  }
+
+  /**
    * Includes a variable in weight decay or excludes it.
    *
    * @param {number} index
    * @param {boolean} keeps whether the variable is excluded from weight decay
    */
   setKeepsWeights(index, keeps) {
+    this.#setKeeps(index, constants.RMS_KEEP_WEIGHTS, keeps);
+  }
+
+  /**
+   * @param {number} index
+   * @param {number} flag of enum rms_tensor_flags
+   * @param {boolean} keeps
+   */
+  #setKeeps(index, flag, keeps) {
     this.#refreshViews();
-    this.#words[this.#tensorWord(index) + layout.tensor.flags / 4] = keeps ? constants.RMS_KEEP_WEIGHTS : 0;
+    const word = this.#tensorWord(index) + layout.tensor.flags / 4;
+    if (keeps) this.#words[word] |= flag;
+    else this.#words[word] &= ~flag;
+  }
+
+  /**
+   * @param {OptionField} field of type double
+   * @returns {number} what was written there last
+   */
+  number(field) {
+    this.#refreshViews();
+    return this.#doubles[(this.#optionsOffset - this.#block + layout.options[field]) / 8];
   }
 
   /**
@@ -264,11 +318,14 @@ export class Engine {
     for (let i = 0; i < this.#variables.length; i++) {
       const base = this.#tensorWord(i);
       const gradient = this.#gradients[i];
-      words[base + layout.tensor.value / 4] = this.#variables[i].byteOffset;
+      const value = this.#values[i] ?? this.#variables[i];
+      const update = this.#updates[i];
+      words[base + layout.tensor.value / 4] = value.byteOffset;
+      words[base + layout.tensor.update / 4] = update ? update.byteOffset : 0;
       words[base + layout.tensor.gradient / 4] = gradient === null ? 0 : gradient.byteOffset;
       for (let k = 0; k < this.#slots.length; k++) {
         const slot = this.#slots[k];
-        words[base + slot.word] = slot.tensors[i].byteOffset;
+        words[base + slot.word] = slot.isUsed ? slot.tensors[i].byteOffset : 0;
       }
       const rows = this.#rows.size ? this.#rows.get(i) : undefined;
       words[base + layout.tensor.indices / 4] = rows ? rows.rows.byteOffset : 0;
@@ -277,9 +334,43 @@ export class Engine {
     }
   }
 
+  /**
+   * Writes the gradients, unscaled and accumulated, one after the other; `place` must have been called.
+   *
+   * @param {number} byteOffset where to, for as many elements as all variables have
+   */
+  prepare(byteOffset) {
+    this.#kernels.rms_prepare(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, byteOffset);
+  }
+
   /** One step of all variables, by the options and addresses written before. */
   step() {
     this.#kernels.rms_step(this.#optionsOffset, this.#tensorsOffset, this.#variables.length);
+  }
+
+  /**
+   * `step` for a clip by the global norm over gradients in another order than that of the variables, or of which some are
+   * not staged.
+   *
+   * @param {number} sumSquares of all these gradients
+   */
+  stepWithSum(sumSquares) {
+    // Instead of a sum for each gradient: the whole for the first, and nothing for the others.
+    const sums = this.#sums();
+    sums.fill(0);
+    sums[0] = sumSquares;
+    this.#kernels.rms_range(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, 0, 2 ** 32 - 1);
+  }
+
+  /**
+   * @returns {number[]} of each variable the sum of the squares of its gradient, clipped by value if the flags say so; 0
+   *   without gradient; `place` must have been called
+   */
+  sumSquares() {
+    this.#kernels.rms_sum_squares(this.#optionsOffset, this.#tensorsOffset, this.#variables.length);
+    const sums = this.#sums();
+    let next = 0;
+    return this.#gradients.map((gradient) => (gradient === null ? 0 : sums[next++]));
   }
 
   /** @returns {boolean} whether all gradients of the step to come are finite; `place` must have been called */
@@ -300,6 +391,12 @@ export class Engine {
     for (const { tensors } of this.#slots) {
       for (const tensor of tensors) tensor.dispose();
     }
+  }
+
+  /** The scratch of the norm clips, one number for each gradient; the variables have one type. */
+  #sums() {
+    const Sums = this.#variables[0].dtype === 'float64' ? Float64Array : Float32Array;
+    return new Sums(this.#memory.buffer, this.#block, this.#variables.length);
   }
 
   /** @param {number} index */

@@ -42,6 +42,19 @@ export function unzip(pairs) {
 export function gradientsOf(lossAndGradients, variables, ...rest) {
   ofType('lossAndGradients', lossAndGradients, 'function');
   checkVariables(variables);
+  return callLoss(lossAndGradients, variables, ...rest);
+}
+
+/**
+ * Calls a loss function, for code that has checked it and the variables.
+ *
+ * @param {(...variables: any[]) => LossAndGradients} lossAndGradients
+ * @param {readonly Variable[]} variables
+ * @param {...unknown} rest
+ * @returns {readonly (Gradient | null)[]} see `gradientsOf`
+ * @throws {TypeError} for another return value
+ */
+export function callLoss(lossAndGradients, variables, ...rest) {
   const result = lossAndGradients(...variables, ...rest);
   if (typeof result === 'number') return variables.map(({ gradient }) => gradient);
   if (!Array.isArray(result?.gradients)) {

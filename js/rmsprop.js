@@ -2,6 +2,7 @@
  * RMSprop as Keras 3 has it: names, defaults, order of operations, state and errors. The arithmetic is the kernels',
  * the slots are the engine's.
  */
+import { Arena } from './arena.js';
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { readState, saveState } from './checkpoint.js';
 import { Engine, checkVariables, constants } from './engine.js';
@@ -9,7 +10,8 @@ import { gradientsOf, setAll, unzip } from './gradients.js';
 import { autoName, camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
-import { checkGradient, describe, isVariable, scalar } from './tensor.js';
+import { clipSlices, updateRows } from './keras-rows.js';
+import { IndexedSlices, checkGradient, checkSlices, denseOf, describe, isIndexedSlices, isVariable, scalar } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -41,6 +43,9 @@ import { checkGradient, describe, isVariable, scalar } from './tensor.js';
  * @property {string | null} [name] default `rm_sprop`, `rm_sprop_1` …
  * @property {number | null} [lossScaleFactor] what the loss was multiplied by: gradients are divided by it
  * @property {number | null} [gradientAccumulationSteps] at least 2: update once in so many calls, by the mean gradient
+ * @property {import('./arena.js').AggregateGradients} [aggregateGradients] called once an update with all gradients as
+ *   one buffer, unscaled and accumulated, to be changed in place; if it returns a promise, use the `…Async` calls. Not
+ *   with 'keras-2.11', nor under a dynamic loss scale.
  * @property {'keras' | 'keras-2.11'} [rule] Keras 3, or the arithmetic, averages and defaults of tf.keras 2.11 to 2.15,
  *   which has no loss scale and no accumulation; default 'keras'
  * @property {boolean} [jitCompile] with 'keras-2.11': taken from configs, without effect
@@ -145,10 +150,15 @@ export class RMSprop {
   #asked = [];
   /** @type {Engine | undefined} */
   #engine;
+  /** Where the gradients lie, where a hook aggregates them. @type {Arena | undefined} */
+  #arena;
+  #aggregate;
   /** Whether a variable is left out of weight decay. @type {(variable: Variable) => boolean} */
   #isExcluded = () => false;
   /** Variables that a warning about a missing gradient has named. @type {Set<Variable>} */
   #warned = new Set();
+  /** Slices of the call that share rows, by variable. @type {Map<number, { slices: IndexedSlices, dense: Tensor }>} */
+  #rows = new Map();
   /** Why no call can be made now. @type {string | undefined} */
   #blocked;
 
@@ -175,6 +185,8 @@ export class RMSprop {
    */
   constructor(options = {}) {
     this.#generation = generationOf(options);
+    this.#aggregate = options.aggregateGradients;
+    if (this.#aggregate !== undefined) ofType('aggregateGradients', this.#aggregate, 'function');
     this.#options = checkOptions(options, this.#generation);
     const { learningRate, emaMomentum, lossScaleFactor = null } = this.#options;
     const { isOld, prefix } = this.#generation;
@@ -259,7 +271,14 @@ export class RMSprop {
       throw rangeError('variables', 'those the optimizer is built for', variables);
     }
     if (!this.#engine) {
-      this.#engine = new Engine(variables, this.#slotSpecs());
+      const engine = new Engine(variables, this.#slotSpecs());
+      try {
+        if (this.#aggregate) this.#arena = new Arena(variables);
+      } catch (error) {
+        engine.dispose();
+        throw error;
+      }
+      this.#engine = engine;
       if (this.#generation.isOld) setAll('average', variables.map((variable) => this.getSlot(variable, 'average')).filter((slot) => slot !== null), variables);
     }
     this.#writeConstants();
@@ -286,6 +305,31 @@ export class RMSprop {
   applyGradients(pairs) {
     this.apply(...unzip(pairs));
     return this.iterations;
+  }
+
+  /**
+   * `applyGradients` with an `aggregateGradients` that may be asynchronous. Until it settles all other calls throw.
+   *
+   * @param {readonly (readonly [Gradient | null, Variable])[]} pairs
+   * @returns {Promise<number>} `iterations` after it
+   * @throws {TypeError | RangeError} as `apply`, and what the hook throws, as a rejection
+   */
+  async applyGradientsAsync(pairs) {
+    this.#ready('applyGradientsAsync');
+    const engine = this.#stage(...unzip(pairs));
+    if (engine) await this.#updateAsync(engine);
+    return this.iterations;
+  }
+
+  /**
+   * `step` with an `aggregateGradients` that may be asynchronous. Until it settles all other calls throw.
+   *
+   * @returns {Promise<void>}
+   * @throws {RangeError} as `step`, and what the hook throws, as a rejection
+   */
+  async stepAsync() {
+    this.#ready('stepAsync');
+    await this.#updateAsync(this.#stageOwn());
   }
 
   /**
@@ -496,6 +540,7 @@ export class RMSprop {
     this.#ready('dispose');
     this.#blocked = 'it is disposed';
     this.#engine?.dispose();
+    this.#arena?.dispose();
     this.#iteration.dispose();
     this.#rate?.dispose();
   }
@@ -522,23 +567,121 @@ export class RMSprop {
         throw rangeError('variables', 'those the optimizer is built for', describe(variable));
       }
     }
-    gradients.forEach((gradient, i) => gradient === null || checkGradient(variables[i], gradient));
+    gradients.forEach((gradient, i) => this.#check(variables[i], gradient));
     if (gradients.every((gradient) => gradient === null)) throw noGradients();
     if (!this.#engine) this.build(variables);
     const engine = this.#built();
+    this.#rows.clear();
     engine.variables.forEach((_, i) => engine.setGradient(i, null));
-    variables.forEach((variable, i) => {
-      const gradient = gradients[i];
-      engine.setGradient(engine.indexOf(variable), gradient === null ? null : variable.placeGradient(gradient));
-    });
+    variables.forEach((variable, i) => this.#stageOne(engine, engine.indexOf(variable), gradients[i]));
     return engine;
+  }
+
+  /**
+   * @param {Variable} variable
+   * @param {Gradient | null} gradient
+   * @throws {TypeError | RangeError} if it is no gradient of this variable that this optimizer can take
+   */
+  #check(variable, gradient) {
+    if (!isIndexedSlices(gradient)) {
+      if (gradient !== null) checkGradient(variable, gradient);
+      return;
+    }
+    checkSlices(variable, gradient);
+    if (this.#lossScale !== null) throw typeError(`gradient of ${describe(variable)}`, 'dense under a loss scale', gradient);
+  }
+
+  /**
+   * @param {Engine} engine
+   * @param {number} index
+   * @param {Gradient | null} gradient checked
+   */
+  #stageOne(engine, index, gradient) {
+    const variable = engine.variables[index];
+    if (!isIndexedSlices(gradient)) {
+      engine.setGradient(index, gradient === null ? null : variable.placeGradient(gradient));
+      return;
+    }
+    // Accumulators, hooks and the global norm take the rows merged; the other clips take the slices as they are.
+    const { gradientAccumulationSteps, globalClipnorm } = this.#options;
+    let slices = gradient;
+    let isClipped = false;
+    if (!gradientAccumulationSteps && !this.#aggregate && !(globalClipnorm > 0)) {
+      const values = variable.dtype === 'float32' ? Float32Array.from(gradient.values) : Float64Array.from(gradient.values);
+      clipSlices(variable, values, /** @type {any} */ (this.#options));
+      slices = new IndexedSlices(values, gradient.indices, undefined);
+      isClipped = true;
+    }
+    const dense = variable.placeGradient(denseOf(variable, slices));
+    engine.setGradient(index, dense, isClipped);
+    const sharesRows = new Set(slices.indices).size < slices.indices.length;
+    if (isClipped && sharesRows && !this.#generation.isOld) this.#rows.set(index, { slices, dense });
   }
 
   #stageOwn() {
     const engine = this.#built();
     const { variables } = engine;
-    for (let i = 0; i < variables.length; i++) engine.setGradient(i, variables[i].gradient);
+    if (this.#rows.size) this.#rows.clear();
+    for (let i = 0; i < variables.length; i++) {
+      const { gradient } = variables[i];
+      if (isIndexedSlices(gradient)) this.#check(variables[i], gradient);
+    }
+    for (let i = 0; i < variables.length; i++) {
+      const { gradient } = variables[i];
+      if (isIndexedSlices(gradient)) this.#stageOne(engine, i, gradient);
+      else engine.setGradient(i, gradient);
+    }
     return engine;
+  }
+
+  /** @returns {boolean} whether the next call only accumulates */
+  #holds() {
+    const { gradientAccumulationSteps } = this.#options;
+    return Boolean(gradientAccumulationSteps) && (this.#iteration.data[0] + 1) % gradientAccumulationSteps !== 0;
+  }
+
+  /**
+   * @param {Engine} engine with the gradients of this call
+   * @returns {void | Promise<void>} when the hook has run, if there is one to run
+   */
+  #runHook(engine) {
+    if (!this.#aggregate || !this.#arena || this.#holds()) return undefined;
+    this.#checkGradientsExist(engine);
+    this.#arena.gather(engine);
+    this.#blocked = 'aggregateGradients runs';
+    let settled;
+    try {
+      settled = this.#arena.aggregate(this.#aggregate, this.#iteration.data[0]);
+    } finally {
+      this.#blocked = undefined;
+    }
+    return settled;
+  }
+
+  /**
+   * @param {Engine} engine with the gradients of this call
+   */
+  #update(engine) {
+    const settled = this.#runHook(engine);
+    if (typeof settled?.then === 'function') {
+      settled.then(undefined, () => {}); // it is not waited for, and this is what is reported
+      throw new TypeError('aggregateGradients must be synchronous here, got a promise: use stepAsync or applyGradientsAsync');
+    }
+    this.#finish(engine);
+  }
+
+  /**
+   * @param {Engine} engine with the gradients of this call
+   */
+  async #updateAsync(engine) {
+    const settled = this.#runHook(engine);
+    this.#blocked = 'aggregateGradients has not settled';
+    try {
+      await settled;
+    } finally {
+      this.#blocked = undefined;
+    }
+    this.#finish(engine);
   }
 
   /**
@@ -546,25 +689,46 @@ export class RMSprop {
    *
    * @param {Engine} engine with the gradients of this call
    */
-  #update(engine) {
-    const { gradientAccumulationSteps, emaOverwriteFrequency } = this.#options;
+  #finish(engine) {
+    const { emaOverwriteFrequency } = this.#options;
     const calls = this.#iteration.data[0];
     const updates = this.#updatesIn(calls);
-    const holds = gradientAccumulationSteps && (calls + 1) % gradientAccumulationSteps !== 0;
+    const holds = this.#holds();
     let flags = this.#flags;
     if (holds) flags |= constants.RMS_HOLD;
+    if (this.#arena && !holds) {
+      flags |= constants.RMS_PREPARED;
+      this.#arena.stage(engine);
+    }
     if (emaOverwriteFrequency && (updates + 1) % emaOverwriteFrequency === 0) flags |= constants.RMS_OVERWRITE;
     this.#checkGradientsExist(engine);
     if (!holds) this.#askHyperparameters(engine, calls);
     engine.copyNumber('ema_momentum', this.#emaMomentum, updates ? 1 : 0);
     engine.setWord('flags', flags);
     engine.place();
+    if (this.#rows.size) this.#updateRows(engine);
     engine.step();
 
     // The update stands, whatever a constraint does: the others run, the call counts, and only then it is reported.
     const failure = this.#constrain(engine);
     this.#iteration.data[0] = calls + 1;
     if (failure) throw failure.error;
+  }
+
+  /**
+   * Updates the variables whose slices share rows; the engine then only averages them.
+   *
+   * @param {Engine} engine
+   */
+  #updateRows(engine) {
+    for (const [index, { slices }] of this.#rows) {
+      const variable = engine.variables[index];
+      const weightDecay = this.#isExcluded(variable) ? null : this.#options.weightDecay;
+      updateRows(variable, (name) => engine.slot(name)[index]?.data, slices, (field) => engine.number(field), weightDecay);
+      engine.setGradient(index, null);
+    }
+    engine.place();
+    for (const [index, { dense }] of this.#rows) engine.setGradient(index, dense, true);
   }
 
   /**
@@ -701,13 +865,14 @@ function generationOf(options) {
  * @returns {Record<string, any>} every option in the order of Keras's config, null for what is not given
  */
 function checkOptions(given, { defaults, isOld }) {
-  knownOptions('RMSprop', given, [...Object.keys(defaults), 'rule']);
+  knownOptions('RMSprop', given, [...Object.keys(defaults), 'rule', ...(isOld ? [] : ['aggregateGradients'])]);
   /** @type {Record<string, any>} */
   const options = { ...defaults };
   for (const [name, standard] of Object.entries(defaults)) {
     const value = given[/** @type {keyof RMSpropOptions} */ (name)];
-    if (value === undefined || (value === null && standard === null)) continue;
+    if (value === undefined) continue;
     options[name] = value;
+    if (value === null && (standard === null || name === 'emaOverwriteFrequency')) continue;
     if (name === 'name') ofType(name, value, 'string');
     else if (typeof standard === 'boolean') ofType(name, value, 'boolean');
     else if (HYPERPARAMETERS.some(([hyperparameter]) => hyperparameter === name)) checkHyperparameter(name, value);

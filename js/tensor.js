@@ -59,20 +59,23 @@ export class Tensor {
   #byteOffset;
   /** @type {TensorData | undefined} */
   #view;
+  #isOwner;
   #disposed = false;
 
   /**
    * @param {Memory} memory
    * @param {DType} dtype
    * @param {readonly number[]} shape
+   * @param {number} [byteOffset] where it lies in a block that somebody else owns; default a block of its own
    */
-  constructor(memory, dtype, shape) {
+  constructor(memory, dtype, shape, byteOffset) {
     this.#memory = memory;
     this.#dtype = dtype;
     this.#shape = Object.freeze([...shape]);
     this.#size = sizeOf(shape);
-    this.#byteOffset = memory.allocate(this.#size * ARRAYS[dtype].BYTES_PER_ELEMENT);
-    countTensor(memory, 1);
+    this.#isOwner = byteOffset === undefined;
+    this.#byteOffset = byteOffset ?? memory.allocate(this.#size * ARRAYS[dtype].BYTES_PER_ELEMENT);
+    if (this.#isOwner) countTensor(memory, 1);
   }
 
   /** @returns {true} */
@@ -169,6 +172,7 @@ export class Tensor {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#view = undefined;
+    if (!this.#isOwner) return;
     this.#memory.free(this.#byteOffset);
     countTensor(this.#memory, -1);
   }
@@ -214,6 +218,8 @@ export class Variable extends Tensor {
   #gradient = null;
   /** The buffer that `gradientBuffer` hands out and arrays are copied into. @type {Tensor | undefined} */
   #buffer;
+  /** Buffers that were replaced, but that somebody may still write to. @type {Tensor[]} */
+  #replaced = [];
 
   /**
    * @param {Memory} memory
@@ -281,6 +287,16 @@ export class Variable extends Tensor {
     return buffer;
   }
 
+  /**
+   * Lets the gradient buffer lie somewhere else from now on; for optimizers that keep all gradients together.
+   *
+   * @param {Tensor} buffer of the variable's memory, dtype and size; a gradient that is the old buffer stays where it is
+   */
+  moveGradientBuffer(buffer) {
+    if (this.#buffer) this.#replaced.push(this.#buffer);
+    this.#buffer = buffer;
+  }
+
   #ownBuffer() {
     if (this.isDisposed) throw disposedError(this);
     if (this.#buffer === undefined || this.#buffer.isDisposed) {
@@ -292,6 +308,7 @@ export class Variable extends Tensor {
   /** Frees its memory and its gradient buffer; calling it again does nothing. */
   dispose() {
     this.#buffer?.dispose();
+    for (const buffer of this.#replaced) buffer.dispose();
     super.dispose();
   }
 }
@@ -389,7 +406,10 @@ export function checkGradient(of, gradient) {
  */
 export function indexedSlices(values, indices, denseShape) {
   const list = isTypedArray(indices) ? indices : array('indices', indices);
-  for (const index of list) integer('indices', index, 0, 2 ** 31 - 1);
+  list.forEach((index, offset) => {
+    const isRow = Number.isInteger(index) && index >= 0 && index < 2 ** 31;
+    if (!isRow) integer(`indices[${offset}]`, index, 0, 2 ** 31 - 1);
+  });
   if (denseShape !== undefined) checkShape(denseShape);
   if (isTensor(values)) return new IndexedSlices(values, Int32Array.from(list), denseShape);
   const shape = shapeOf(values);
@@ -413,7 +433,8 @@ export function checkSlices(of, slices) {
     throw rangeError(name, `${indices.length} rows of ${rowLength} numbers`, values);
   }
   indices.forEach((index, offset) => {
-    if (index >= rows) throw new RangeError(`${name}: index ${index} at offset ${offset} in indices is out of range [0, ${rows})`);
+    if (index >= 0 && index < rows) return;
+    throw new RangeError(`${name}: index ${index} at offset ${offset} in indices is out of range [0, ${rows})`);
   });
   return slices;
 }
@@ -589,6 +610,6 @@ function isNested(values, [length, ...rest]) {
  * @param {unknown} value
  * @returns {value is TypedArray}
  */
-function isTypedArray(value) {
+export function isTypedArray(value) {
   return ArrayBuffer.isView(value) && !/^(Data|Big)/.test(value.constructor.name);
 }

@@ -44,12 +44,24 @@ RMS_INLINE vector unscaled(preparation p, vector gradient) {
   return p.flags & RMS_UNSCALE ? vector_divide(gradient, p.loss_scale) : gradient;
 }
 
-/* The gradient, unscaled, joined with the accumulator (which may be NULL), and clipped by value. */
-RMS_INLINE vector prepared(preparation p, const element *gradient, const element *accumulator, size_t i) {
+/* The gradient, unscaled and joined with the accumulator, which may be NULL. */
+RMS_INLINE vector accumulated(preparation p, const element *gradient, const element *accumulator, size_t i) {
   vector g = unscaled(p, vector_load(gradient + i));
-  if (accumulator) g = vector_divide(vector_add(g, vector_load(accumulator + i)), p.accumulation_steps);
-  if (p.flags & RMS_CLIP_BY_VALUE) g = vector_clamp(g, p.clip_value);
-  return g;
+  return accumulator ? vector_divide(vector_add(g, vector_load(accumulator + i)), p.accumulation_steps) : g;
+}
+
+/* The same clipped by value. */
+RMS_INLINE vector prepared(preparation p, const element *gradient, const element *accumulator, size_t i) {
+  vector g = p.flags & RMS_PREPARED ? vector_load(gradient + i) : accumulated(p, gradient, accumulator, i);
+  return p.flags & RMS_CLIP_BY_VALUE ? vector_clamp(g, p.clip_value) : g;
+}
+
+void KERNEL(rms_prepare)(const rms_step_options *options, const element *gradient, const element *accumulator,
+                         element *out, size_t first, size_t last) {
+  const preparation p = preparation_of(options);
+  for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
+    vector_store(out + i, accumulated(p, gradient, accumulator, i));
+  }
 }
 
 /* ---- The average of the weights ---- */
@@ -165,6 +177,7 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
   const vector clip_norm = vector_splat((element)options->clip_norm);
   const vector clip_factor = vector_splat(norm);
   const int keeps_weights = (tensor->flags & RMS_KEEP_WEIGHTS) != 0;
+  const int keeps_gradient = (tensor->flags & RMS_KEEP_GRADIENT) != 0;
   const vector bias_correction = vector_splat((element)options->bias_correction);
   const vector ema_momentum = vector_splat((element)options->ema_momentum);
   const vector ema_complement = vector_splat(ema_complement_of(options, rule));
@@ -175,8 +188,10 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
     if (extended) {
       g = prepared(prepare, gradient, accumulator, i);
       if (accumulator) vector_store(accumulator + i, vector_splat(0));
-      if (flags & RMS_CLIP_BY_NORM) g = vector_divide(vector_multiply(g, clip_norm), clip_factor);
-      else if (flags & RMS_CLIP_BY_GLOBAL_NORM) g = vector_multiply(g, clip_factor);
+      if (!keeps_gradient) {
+        if (flags & RMS_CLIP_BY_NORM) g = vector_divide(vector_multiply(g, clip_norm), clip_factor);
+        else if (flags & RMS_CLIP_BY_GLOBAL_NORM) g = vector_multiply(g, clip_factor);
+      }
       if (flags & RMS_MAXIMIZE) g = vector_negate(g);
       if (!keeps_weights) {
         /* g <- g + weight_decay * x, or x <- x - (x * weight_decay) * learning_rate */

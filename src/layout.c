@@ -68,7 +68,9 @@ int main(void) {
   VALUE(RMS_MAXIMIZE, ",");
   VALUE(RMS_NESTEROV, ",");
   VALUE(RMS_CORRECT_BIAS, ",");
-  VALUE(RMS_KEEP_WEIGHTS, "");
+  VALUE(RMS_PREPARED, ",");
+  VALUE(RMS_KEEP_WEIGHTS, ",");
+  VALUE(RMS_KEEP_GRADIENT, "");
   printf("  }\n}\n");
   return 0;
 }

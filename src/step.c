@@ -74,6 +74,13 @@ void rms_sum_squares(const rms_step_options *options, const rms_tensor *tensors,
   else sum_squares_f32(options, tensors, count);
 }
 
+void rms_prepare(const rms_step_options *options, const rms_tensor *tensors, size_t count, void *out) {
+  for (size_t k = 0; k < count; k++) assert(tensors[k].dtype == tensors[0].dtype && tensors[k].indices == NULL);
+  if (count == 0) return;
+  if (tensors[0].dtype == RMS_FLOAT64) prepare_f64(options, tensors, count, out);
+  else prepare_f32(options, tensors, count, out);
+}
+
 void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first, size_t last) {
   uint32_t clips = options->flags & RMS_HOLD ? 0 : options->flags & CLIPS_BY_NORM;
   double norm = 1; /* holds a float as it is */

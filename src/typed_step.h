@@ -85,6 +85,20 @@ static void TYPED(range)(const rms_step_options *options, const rms_tensor *tens
   }
 }
 
+static void TYPED(prepare)(const rms_step_options *options, const rms_tensor *tensors, size_t count, ELEMENT *out) {
+  for (size_t k = 0; k < count; k++) {
+    const rms_tensor *tensor = &tensors[k];
+    size_t end = TYPED(end_of_vectors)(0, tensor->length);
+    if (tensor->gradient) {
+      WIDE(rms_prepare)(options, tensor->gradient, tensor->accumulator, out, 0, end);
+      if (end < tensor->length) {
+        NARROW(rms_prepare)(options, tensor->gradient, tensor->accumulator, out, end, tensor->length);
+      }
+    }
+    out += tensor->length;
+  }
+}
+
 static int TYPED(all_finite)(const rms_tensor *tensor) {
   size_t length = gradient_length(tensor), end = TYPED(end_of_vectors)(0, length);
   ELEMENT zero = WIDE(rms_zero_if_finite)(tensor->gradient, 0, end) +

@@ -27,6 +27,7 @@ const f = Math.fround;
  * @property {number | null} [clipvalue]
  * @property {number} [emaMomentum]
  * @property {number | null} [emaOverwriteFrequency]
+ * @property {string} [order] of the quotient where a graph optimizer has changed it: 'quotient_as_rsqrt' or 'rate_first'
  */
 
 /**
@@ -120,7 +121,10 @@ function update({ value, meanSquare, meanGradient, momentum }, gradient, options
       d = f(f(meanSquare[i] - f(meanGradient[i] * meanGradient[i])) + epsilon);
       if (d <= 0) d = epsilon;
     }
-    let m = f(f(rate * g) / f(Math.sqrt(d)));
+    const root = f(Math.sqrt(d));
+    let m = f(f(rate * g) / root);
+    if (options.order === 'quotient_as_rsqrt') m = f(f(rate * g) * f(1 / root));
+    if (options.order === 'rate_first') m = f(f(rate * f(1 / root)) * g);
     if (momentum) m = momentum[i] = f(f(f(options.momentum) * momentum[i]) + m);
     value[i] = f(x - m);
   });

@@ -328,6 +328,29 @@ static void compare_everything(void) {
   }
 }
 
+/* Preparing and then stepping is stepping. */
+static void preparing_comes_first(void) {
+  for (size_t length = 0; length <= 67; length++) {
+    int present[SLOTS] = {1, 1, 1, 0, 1, 0, (int)(length % 2), 0};
+    twin twins[2] = {make_twin(length, length % 4, present, 0), make_twin(5, 0, present, 0)};
+    real sums[2], out[67 + 5];
+    rms_step_options o = {.learning_rate = 0.1, .rho = 0.9, .momentum = 0.5, .epsilon = 1e-3, .loss_scale = 3,
+                          .accumulation_steps = 3, .clip_norm = 0.5, .clip_value = 0.2, .sum_squares = sums,
+                          .flags = RMS_UNSCALE | RMS_CLIP_BY_NORM | RMS_CLIP_BY_VALUE};
+    rms_tensor tensors[2] = {tensor_of(&twins[0], 0), tensor_of(&twins[1], 0)};
+    for (int k = 0; k < 2; k++) expected_step(&o, &twins[k].expected, twins[k].length, 0, 0);
+    rms_prepare(&o, tensors, 2, out);
+    tensors[0].gradient = out;
+    tensors[1].gradient = out + length;
+    o.flags |= RMS_PREPARED;
+    rms_step(&o, tensors, 2);
+    for (int k = 0; k < 2; k++) {
+      compare_twin(&twins[k], "preparing and then stepping is stepping", "prepared");
+      free_twin(&twins[k]);
+    }
+  }
+}
+
 /* A sparse gradient is the dense one of its rows, and merging is summing in list order. */
 static void rows_are_small_tensors(void) {
   enum { ROWS = 9, COUNT = 6 };
@@ -455,6 +478,7 @@ static void finiteness_is_seen_anywhere(void) {
 int main(void) {
   printf("seed %u\n", (unsigned)seed);
   compare_everything();
+  preparing_comes_first();
   rows_are_small_tensors();
   sums_of_long_tensors();
   global_norm_of_many_tensors();

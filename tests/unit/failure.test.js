@@ -43,7 +43,7 @@ test('what Keras refuses is refused, and what Keras lets pass passes', () => {
   refuses(() => new RMSprop({ useEma: true, emaOverwriteFrequency: 2.5 }), RangeError, /^emaOverwriteFrequency must be an integer in \[1, \d+\], got 2\.5$/);
   refuses(() => new RMSprop({ useEma: true, emaOverwriteFrequency: -1 }), RangeError, /^emaOverwriteFrequency must be an integer in \[1, \d+\], got -1$/);
   refuses(() => new RMSprop({ clipnorm: 1, clipvalue: 2 }), RangeError,
-    /^only one of clipnorm, clipvalue and globalClipnorm can be set, got clipnorm and clipvalue$/);
+    /^only one of clipnorm, clipvalue, globalClipnorm can be set, got clipnorm and clipvalue$/);
   refuses(() => new RMSprop({ gradientAccumulationSteps: 1 }), RangeError, /^gradientAccumulationSteps must be an integer >= 2, got 1$/);
   refuses(() => new RMSprop({ gradientAccumulationSteps: -2 }), RangeError, /^gradientAccumulationSteps must be an integer >= 2/);
   for (const passes of [
@@ -93,7 +93,7 @@ test('a refused call changes nothing', () => {
   goneGradient.dispose();
   const elsewhere = variable([1, 2, 3], { name: 'elsewhere' });
   const stranger = variable([1, 2, 3], { name: 'stranger', memory });
-  const double = variable([1, 2, 3], { name: 'double', dtype: 'float64', memory });
+  const whole = variable([1, 2, 3], { name: 'whole', dtype: 'int32', memory });
   const foreign = zeros([3]);
   const long = zeros([4], { memory });
   const call = /** @type {any} */ (optimizer);
@@ -117,7 +117,7 @@ test('a refused call changes nothing', () => {
     ['an unknown variable', () => call.apply([good[0]], [stranger]), RangeError, /^variables must be those the optimizer is built for, got "variable \\"stranger\\""$/],
     ['a variable of another memory', () => call.apply([good[0], good[0]], [a, elsewhere]), RangeError, /^variable "elsewhere" must be in the memory of variable "a", got Memory$/],
     ['a disposed variable', () => call.apply([[1]], [gone]), Error, /^variable "gone" is disposed$/],
-    ['a variable of float64', () => call.apply([good[0]], [double]), TypeError, /^variable "double" must be float32, got "float64"$/],
+    ['a variable of int32', () => call.apply([good[0]], [whole]), TypeError, /^variable "whole" must be float32 or float64, got "int32"$/],
     ['pairs that are none', () => call.applyGradients([[[1, 1, 1]]]), RangeError, /^pairs must be \[gradient, variable\] each, got Array of length 1$/],
     ['no pairs', () => call.applyGradients(7), TypeError, /^pairs must be an array, got 7$/],
     ['a loss that is no function', () => call.minimize(1, variables), TypeError, /^lossAndGradients must be of type function, got 1$/],

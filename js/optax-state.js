@@ -1,0 +1,250 @@
+/**
+ * What the states of optax's transforms have in common: the form of the parameters they were made for, checks of other trees
+ * against it, and tensors to write results to.
+ */
+import { rangeError, typeError } from './check.js';
+import { Memory } from './memory.js';
+import { describe, disposedError, isTensor, zerosOf } from './tensor.js';
+import { flatten, isPlain, leavesOf, unflatten } from './tree.js';
+
+/** @typedef {import('./tensor.js').Tensor} Tensor */
+/** @typedef {import('./tensor.js').TensorData} TensorData */
+/** @typedef {import('./tree.js').Tree} Tree */
+/** @typedef {Tensor | TensorData} Place of the numbers of a leaf, of the leaf's dtype */
+/** @typedef {{ path: string, memory: Memory, dtype: 'float32' | 'float64', shape: readonly number[], size: number }} Spec of a leaf */
+
+/** The array type of each dtype that can be trained. */
+const ARRAYS = Object.freeze({ float32: Float32Array, float64: Float64Array });
+
+/** How a number is rounded to each. */
+const ROUNDINGS = Object.freeze({ float32: Math.fround, float64: (/** @type {number} */ x) => x });
+
+/** The structure of a tree of parameters, and what each leaf is. */
+export class Form {
+  /**
+   * @param {unknown} params
+   * @throws {TypeError | RangeError | Error} if it is no tree of float32 and float64 arrays, those of one memory
+   */
+  constructor(params) {
+    const { structure, leaves, paths } = flatten('params', params);
+    this.structure = structure;
+    this.memory = leaves.find(isTensor)?.memory ?? Memory.default;
+    /** @type {Spec[]} */
+    this.leaves = leaves.map((leaf, i) => {
+      const name = `params${paths[i]}`;
+      if (isTensor(leaf)) {
+        if (leaf.isDisposed) throw disposedError(leaf);
+        if (leaf.memory !== this.memory) throw rangeError(name, 'in the memory of the other leaves', leaf.memory);
+      }
+      const dtype = isTensor(leaf) ? leaf.dtype : leaf.constructor.name.replace('Array', '').toLowerCase();
+      if (dtype !== 'float32' && dtype !== 'float64') throw typeError(name, 'of float32 or float64', isTensor(leaf) ? dtype : leaf);
+      const [shape, size] = isTensor(leaf) ? [leaf.shape, leaf.size] : [[leaf.length], leaf.length];
+      return { path: paths[i], memory: this.memory, dtype, shape, size };
+    });
+  }
+
+  /**
+   * @param {string} name what messages call the tree
+   * @param {unknown} tree
+   * @returns {(Place | null)[]} its leaves: tensors as they are, typed arrays as ones of the leaf's dtype that no growing
+   *   memory detaches; null where it has none
+   * @throws {TypeError | RangeError | Error} if it is no tree of this structure with leaves of these sizes
+   */
+  read(name, tree) {
+    return leavesOf(name, tree, this.structure).map((leaf, i) => {
+      if (leaf === null) return null;
+      const { path, dtype, size } = this.leaves[i];
+      if (!isTensor(leaf)) {
+        if (leaf.length !== size) throw rangeError(name + path, `of length ${size}`, leaf);
+        const isUsable = leaf instanceof ARRAYS[dtype] && leaf.buffer !== this.memory.buffer;
+        return isUsable ? /** @type {TensorData} */ (leaf) : ARRAYS[dtype].from(leaf);
+      }
+      if (leaf.isDisposed) throw disposedError(leaf);
+      if (leaf.memory !== this.memory) throw rangeError(name + path, 'in the memory of the state', describe(leaf));
+      if (leaf.dtype !== dtype) throw typeError(name + path, dtype, leaf.dtype);
+      if (leaf.size !== size) throw rangeError(name + path, `of ${size} elements`, leaf.size);
+      return leaf;
+    });
+  }
+
+  /**
+   * @param {unknown} params
+   * @returns {Place[]} its leaves, to be written to
+   * @throws {TypeError | RangeError | Error} see `read`; if a leaf is null, there twice, or cannot be written in place
+   */
+  writable(params) {
+    const leaves = leavesOf('params', params, this.structure);
+    if (new Set(leaves).size !== leaves.length) throw rangeError('params', 'a tree with each leaf once', params);
+    return this.read('params', params).map((place, i) => {
+      const name = `params${this.leaves[i].path}`;
+      if (place === null) throw typeError(name, 'a tensor or typed array', place);
+      // `read` has copied what is of another type, or a view that would be detached by the growth of its memory.
+      if (place !== leaves[i]) throw typeError(name, `a tensor, or a ${this.leaves[i].dtype} array outside of linear memory`, leaves[i]);
+      return place;
+    });
+  }
+
+  /** @returns {Tensor[]} zeros for each leaf */
+  zeros() {
+    /** @type {Tensor[]} */
+    const made = [];
+    try {
+      for (const { memory, dtype, shape } of this.leaves) made.push(zerosOf(memory, dtype, shape));
+    } catch (error) {
+      for (const tensor of made) tensor.dispose();
+      throw error;
+    }
+    return made;
+  }
+
+  /**
+   * @param {number} i
+   * @returns {(x: number) => number} rounding to the dtype of that leaf
+   */
+  rounding(i) {
+    return ROUNDINGS[this.leaves[i].dtype];
+  }
+
+  /**
+   * @param {readonly unknown[]} leaves
+   * @returns {any} the tree of them
+   */
+  tree(leaves) {
+    return unflatten(this.structure, leaves);
+  }
+}
+
+/** Tensors of a state, one for each leaf, made when they are first asked for. */
+export class Buffers {
+  #form;
+  /** @type {Tensor[]} */
+  #tensors = [];
+
+  /** @param {Form} form */
+  constructor(form) {
+    this.#form = form;
+  }
+
+  /**
+   * @param {number} i
+   * @returns {Tensor}
+   */
+  at(i) {
+    const { memory, dtype, shape } = this.#form.leaves[i];
+    return (this.#tensors[i] ??= zerosOf(memory, dtype, shape));
+  }
+
+  /** Frees them. */
+  dispose() {
+    this.#tensors.forEach((tensor) => tensor.dispose());
+  }
+}
+
+/** The state of one transform, and all of it where the transform remembers nothing. */
+export class TransformState {
+  #updates;
+  #disposed = false;
+
+  /** @param {Form} form */
+  constructor(form) {
+    this.form = form;
+    this.#updates = new Buffers(form);
+  }
+
+  /** @returns {boolean} */
+  get isDisposed() {
+    return this.#disposed;
+  }
+
+  /**
+   * Computes updates: typed arrays become new typed arrays, tensors the state's own, which the next call overwrites.
+   *
+   * @param {readonly (Place | null)[]} leaves what `form.read` returned; null stays null
+   * @param {(out: TensorData, values: TensorData, i: number) => void} compute writes all of out, the update of leaf i
+   * @returns {any} the tree of updates
+   */
+  map(leaves, compute) {
+    // All are made before the first view is taken, for memory that grows detaches views.
+    const updates = leaves.map((leaf, i) => {
+      if (leaf === null) return null;
+      return isTensor(leaf) ? this.updateAt(i) : new ARRAYS[this.form.leaves[i].dtype](leaf.length);
+    });
+    updates.forEach((update, i) => {
+      if (update !== null) compute(dataOf(update), dataOf(/** @type {Place} */ (leaves[i])), i);
+    });
+    return this.form.tree(updates);
+  }
+
+  /**
+   * @param {number} i
+   * @returns {Tensor} where the update of a leaf is written
+   */
+  updateAt(i) {
+    return this.#updates.at(i);
+  }
+
+  /** @returns {TransformState} an independent copy */
+  clone() {
+    return new TransformState(this.form);
+  }
+
+  /** Frees all tensors, the updates that were returned among them; calling it again does nothing. */
+  dispose() {
+    this.#disposed = true;
+    this.#updates.dispose();
+  }
+}
+
+/**
+ * @param {Place} place
+ * @returns {TensorData} its numbers, until memory grows
+ */
+export function dataOf(place) {
+  return isTensor(place) ? place.data : place;
+}
+
+/**
+ * @param {readonly Tensor[]} from
+ * @param {readonly Tensor[]} to
+ */
+export function copyAll(from, to) {
+  from.forEach((tensor, i) => to[i].data.set(tensor.data));
+}
+
+/**
+ * @template T
+ * @param {T} state of any transform, or a chain of them
+ * @returns {T} an independent copy: steps with one of them leave the other alone
+ * @throws {RangeError} if the memory is exhausted
+ */
+export function cloneState(state) {
+  return /** @type {any} */ (clone(state));
+}
+
+/**
+ * @param {any} state
+ * @returns {any}
+ */
+function clone(state) {
+  if (state instanceof TransformState) return state.clone();
+  if (isTensor(state)) {
+    const copy = zerosOf(state.memory, state.dtype, state.shape);
+    return copy.set(state);
+  }
+  if (ArrayBuffer.isView(state)) return /** @type {any} */ (state).slice();
+  if (Array.isArray(state)) return state.map(clone);
+  if (!isPlain(state)) return state;
+  return Object.fromEntries(Object.entries(state).map(([key, value]) => [key, clone(value)]));
+}
+
+/**
+ * Frees the linear memory of a state, and of the updates that its transform returned; or the tensors of any other tree, of
+ * parameters that are no longer needed. Calling it again does nothing.
+ *
+ * @param {unknown} state
+ */
+export function disposeState(state) {
+  if (state instanceof TransformState || isTensor(state)) state.dispose();
+  else if (Array.isArray(state)) state.forEach(disposeState);
+  else if (isPlain(state)) Object.values(/** @type {object} */ (state)).forEach(disposeState);
+}

@@ -1,0 +1,422 @@
+/**
+ * RMSProp as TensorFlow 1 has it: names, defaults, slots and errors of `tf.compat.v1.train.RMSPropOptimizer`, as it
+ * behaves in eager mode. The arithmetic is the kernels', the slots are the engine's.
+ */
+import { finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { Engine, checkVariables, constants } from './engine.js';
+import { callLoss, unzip } from './gradients.js';
+import {
+  checkGradient, checkSlices, describe, disposedError, isIndexedSlices, isTensor, isTypedArray, isVariable,
+} from './tensor.js';
+
+/** @typedef {import('./tensor.js').Tensor} Tensor */
+/** @typedef {import('./tensor.js').Variable} Variable */
+/** @typedef {import('./tensor.js').Values} Values */
+/** @typedef {import('./gradients.js').Gradient} Gradient */
+/** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
+/** @typedef {number | (() => number)} Hyperparameter a callback is asked once in each `applyGradients` */
+/** @typedef {[Gradient | null, Variable]} Pair a gradient, null where there is none, and its variable */
+/** @typedef {{ gradient: Gradient, variable: Variable }} Update a pair that has a gradient */
+/**
+ * @typedef {object} RMSPropOptions
+ * @property {Hyperparameter} learningRate
+ * @property {Hyperparameter} [decay] of the mean square and the mean gradient, default 0.9
+ * @property {Hyperparameter} [momentum] default 0; it has its slot in any case
+ * @property {Hyperparameter} [epsilon] added under the square root, default 1e-10
+ * @property {boolean} [useLocking] take a lock around each update; default false. It changes no number.
+ * @property {boolean} [centered] divide by an estimate of the variance instead, default false
+ * @property {string} [name] default 'RMSProp'
+ */
+/**
+ * @typedef {object} GradientOptions
+ * @property {Variable | readonly Variable[]} varList the variables to train; there is no collection to take them from
+ * @property {0 | 1 | 2} [gateGradients] one of the GATE constants, default GATE_OP; ignored, there is no graph to order
+ * @property {0 | 1 | 2 | null} [aggregationMethod] a value of `tf.AggregationMethod`; ignored
+ * @property {boolean} [colocateGradientsWithOps] ignored
+ * @property {Tensor | Values} [gradLoss] gradient of the loss: handed to the loss function as its last argument
+ */
+/**
+ * @typedef {object} ApplyOptions
+ * @property {Tensor | null} [globalStep] a counter of one integer, 1 more after the update
+ * @property {string | null} [name] of TensorFlow's operation; ignored
+ */
+
+/** No gating of gradients. */
+export const GATE_NONE = 0;
+/** Gating within each operation. */
+export const GATE_OP = 1;
+/** Gating over the whole graph. */
+export const GATE_GRAPH = 2;
+
+/** The numbers, in the order in which TensorFlow asks for them, their defaults, and what the kernels call them. */
+const HYPERPARAMETERS = /** @type {const} */ ([
+  ['learningRate', undefined, 'learning_rate'],
+  ['decay', 0.9, 'rho'],
+  ['momentum', 0, 'momentum'],
+  ['epsilon', 1e-10, 'epsilon'],
+]);
+
+const OPTIONS = [...HYPERPARAMETERS.map(([name]) => name), 'useLocking', 'centered', 'name'];
+const GRADIENT_OPTIONS = ['varList', 'gateGradients', 'aggregationMethod', 'colocateGradientsWithOps', 'gradLoss'];
+const APPLY_OPTIONS = ['globalStep', 'name'];
+
+/** Of `tf.AggregationMethod`: ADD_N, EXPERIMENTAL_TREE, EXPERIMENTAL_ACCUMULATE_N. */
+const AGGREGATION_METHODS = [0, 1, 2];
+
+/**
+ * RMSProp with the names, defaults and arithmetic of `tf.compat.v1.train.RMSPropOptimizer`, whose mean square `rms`
+ * starts at one:
+ *
+ *     rms <- rms + (g² - rms) (1 - decay),   momentum <- momentum' momentum + g learningRate / sqrt(rms + epsilon),
+ *     x <- x - momentum
+ *
+ * Of a sparse gradient only the rows that it names are updated, variable and slots alike.
+ */
+export class RMSPropOptimizer {
+  static GATE_NONE = GATE_NONE;
+  static GATE_OP = GATE_OP;
+  static GATE_GRAPH = GATE_GRAPH;
+
+  #name;
+  #centered;
+  /** In the order of `HYPERPARAMETERS`. @type {Hyperparameter[]} */
+  #hyperparameters;
+  /** @type {Engine | undefined} */
+  #engine;
+  /** Variables that have been updated, which is what gives them slots. @type {Set<Variable>} */
+  #updated = new Set();
+  /** Their slots, named, in the order in which they were made. @type {(Tensor & { name: string })[]} */
+  #slots = [];
+  /** How many slots have the name of a variable before the slash. @type {Map<string, number>} */
+  #slotCounts = new Map();
+  /** Why no call can be made now. @type {string | undefined} */
+  #blocked;
+
+  /**
+   * @param {RMSPropOptions} options
+   * @throws {TypeError} for an unknown option, naming the nearest known one, or one of the wrong kind
+   * @throws {RangeError} for NaN, infinity and an empty name; like TensorFlow it checks no ranges
+   */
+  constructor(options) {
+    knownOptions('RMSPropOptimizer', options, OPTIONS);
+    const { useLocking = false, centered = false, name = 'RMSProp' } = options;
+    this.#hyperparameters = HYPERPARAMETERS.map(([key, standard]) => {
+      const value = options[key] === undefined ? standard : options[key];
+      return typeof value === 'function' ? value : finite(key, value, 'a finite number or callback');
+    });
+    ofType('useLocking', useLocking, 'boolean');
+    this.#centered = ofType('centered', centered, 'boolean');
+    if (ofType('name', name, 'string') === '') throw new RangeError('Must specify the optimizer name, got ""');
+    this.#name = name;
+  }
+
+  /** @returns {string} the name given to the constructor */
+  getName() {
+    return this.#name;
+  }
+
+  /** @returns {string[]} momentum, rms and, when centered, mg, sorted; [] before the first update */
+  getSlotNames() {
+    return this.#updated.size ? this.#slotSpecs().map(({ name }) => name).sort() : [];
+  }
+
+  /**
+   * @param {Variable} variable
+   * @param {string} name one of `getSlotNames`
+   * @returns {Tensor | null} null when the variable has had no gradient yet or has no such slot
+   */
+  getSlot(variable, name) {
+    if (!this.#engine || !this.#updated.has(variable)) return null;
+    return this.#engine.slot(name)[this.#engine.indexOf(variable)] ?? null;
+  }
+
+  /**
+   * The slots of all variables, sorted by their names as strings.
+   *
+   * The names are those of graph mode and its checkpoints, RMSProp being the optimizer's name: `weights/RMSProp`,
+   * `weights/RMSProp_1`, … for rms, mg (when centered) and momentum. A second variable of the same name has the
+   * numbers that follow. (In eager mode TensorFlow goes on counting over the whole process.)
+   *
+   * @returns {(Tensor & { name: string })[]}
+   */
+  variables() {
+    // What TensorFlow compares ends in ':0'.
+    return [...this.#slots].sort((a, b) => (`${a.name}:0` < `${b.name}:0` ? -1 : 1));
+  }
+
+  /**
+   * Calls the loss function.
+   *
+   * @param {(...variables: any[]) => LossAndGradients} loss is called with the elements of `varList`, and `gradLoss` if
+   *   it was given; returns { loss, gradients }, or a number having written each `variable.gradient`
+   * @param {GradientOptions} options
+   * @returns {Pair[]} for `applyGradients`
+   * @throws {Error} if the loss is no function
+   * @throws {RangeError} for no variables, a wrong number of gradients, or options out of range
+   * @throws {TypeError} for other variables, options of the wrong kind, or another return value
+   */
+  computeGradients(loss, options) {
+    this.#ready('computeGradients');
+    knownOptions('computeGradients', options ?? {}, GRADIENT_OPTIONS);
+    if (typeof loss !== 'function') {
+      throw new Error(`\`loss\` passed to computeGradients must be a function, got ${show(loss)}`);
+    }
+    const { varList = [], gateGradients = GATE_OP, aggregationMethod, gradLoss } = options ?? {};
+    if (![GATE_NONE, GATE_OP, GATE_GRAPH].includes(gateGradients)) {
+      throw rangeError('gateGradients', 'one of GATE_NONE (0), GATE_OP (1), GATE_GRAPH (2)', gateGradients);
+    }
+    if (aggregationMethod != null && !AGGREGATION_METHODS.includes(aggregationMethod)) {
+      throw rangeError('aggregationMethod', `one of ${AGGREGATION_METHODS}`, aggregationMethod);
+    }
+    ofType('colocateGradientsWithOps', options?.colocateGradientsWithOps ?? false, 'boolean');
+    if (isTensor(gradLoss) && gradLoss.dtype === 'int32') {
+      throw new RangeError(`Invalid type ${gradLoss.dtype} for gradLoss, expected: [float32, float64].`);
+    }
+    const variables = /** @type {Variable[]} */ ([varList].flat());
+    variables.forEach((variable, i) => checkIsVariable(`varList[${i}]`, variable));
+    if (variables.length === 0) throw new RangeError('No variables to optimize: varList is empty.');
+
+    const gradients = callLoss(loss, variables, ...(gradLoss == null ? [] : [gradLoss]));
+    if (gradients.length !== variables.length) {
+      throw rangeError('gradients', `as many as variables, ${variables.length}`, gradients);
+    }
+    return variables.map((variable, i) => [gradients[i], variable]);
+  }
+
+  /**
+   * One update. Slots are made for the variables that have a gradient for the first time; then constraints run, and the
+   * global step counts.
+   *
+   * When it throws, weights, slots and the global step are as before. Only what a constraint throws comes after the
+   * update, when the other constraints have run and the step has been counted.
+   *
+   * @param {readonly (readonly [Gradient | null, Variable])[]} pairs those without a gradient are left out; a variable
+   *   may come once
+   * @param {ApplyOptions} [options]
+   * @throws {Error} for a tensor instead of a variable, a disposed one, and a sparse gradient with a constraint
+   * @throws {TypeError | RangeError} for what does not fit, and where no variable has a gradient
+   */
+  applyGradients(pairs, options = {}) {
+    this.#ready('applyGradients');
+    knownOptions('applyGradients', options, APPLY_OPTIONS);
+    const { globalStep, name } = options;
+    if (name != null) ofType('name', name, 'string');
+    if (globalStep != null) checkGlobalStep(globalStep);
+    const updates = updatesOf(pairs);
+    checkUpdates(updates);
+    const numbers = this.#askHyperparameters();
+    if (globalStep?.isDisposed) throw disposedError(globalStep);
+
+    this.#update(updates, numbers);
+    const failure = this.#constrain(updates);
+    if (globalStep != null) globalStep.data[0] += 1;
+    if (failure) throw failure.error;
+  }
+
+  /**
+   * `computeGradients` and then `applyGradients`.
+   *
+   * @param {(...variables: any[]) => LossAndGradients} loss see `computeGradients`
+   * @param {GradientOptions & ApplyOptions} options
+   * @throws {Error | TypeError | RangeError} as the two
+   */
+  minimize(loss, options) {
+    this.#ready('minimize');
+    knownOptions('minimize', options ?? {}, [...GRADIENT_OPTIONS, ...APPLY_OPTIONS]);
+    const { globalStep, name, ...gradientOptions } = options ?? {};
+    const pairs = this.computeGradients(loss, gradientOptions);
+    if (pairs.every(([gradient]) => gradient === null)) {
+      throw noGradients(pairs.map(([, variable]) => variable), `, between these variables and loss ${show(loss)}`);
+    }
+    this.applyGradients(pairs, { globalStep, name });
+  }
+
+  /** Frees the slots; the variables stay. Calling it again does nothing. */
+  dispose() {
+    if (this.#blocked === DISPOSED) return;
+    this.#ready('dispose');
+    this.#blocked = DISPOSED;
+    this.#engine?.dispose();
+  }
+
+  #slotSpecs() {
+    return /** @type {import('./engine.js').SlotSpec[]} */ ([
+      { name: 'rms', field: 'mean_square', initial: 1 },
+      ...(this.#centered ? [{ name: 'mg', field: 'mean_gradient' }] : []),
+      { name: 'momentum', field: 'momentum' },
+    ]);
+  }
+
+  /** @returns {readonly number[]} in the order of `HYPERPARAMETERS`, rounded to float32 as TensorFlow holds them */
+  #askHyperparameters() {
+    this.#blocked = 'a callback runs';
+    try {
+      return this.#hyperparameters.map((source, i) =>
+        Math.fround(typeof source === 'number' ? source : finite(`${HYPERPARAMETERS[i][0]}()`, source())));
+    } finally {
+      this.#blocked = undefined;
+    }
+  }
+
+  /**
+   * @param {readonly Update[]} updates checked
+   * @param {readonly number[]} numbers
+   */
+  #update(updates, numbers) {
+    const engine = this.#engineOf(updates.map(({ variable }) => variable));
+    try {
+      for (const { gradient, variable } of updates) {
+        const index = engine.indexOf(variable);
+        if (isIndexedSlices(gradient)) engine.setRows(index, gradient);
+        else engine.setGradient(index, variable.placeGradient(gradient));
+      }
+      HYPERPARAMETERS.forEach(([, , field], i) => engine.setNumber(field, numbers[i]));
+      engine.place();
+      engine.step();
+    } finally {
+      for (const { variable } of updates) engine.setGradient(engine.indexOf(variable), null);
+    }
+    for (const { variable } of updates) this.#nameSlots(engine, variable);
+  }
+
+  /**
+   * @param {readonly Variable[]} variables
+   * @returns {Engine} that has them
+   */
+  #engineOf(variables) {
+    if (this.#engine) {
+      this.#engine.add(variables);
+    } else {
+      this.#engine = new Engine(variables, this.#slotSpecs());
+      this.#engine.setWord('rule', constants.RMS_RULE_TF1);
+    }
+    return this.#engine;
+  }
+
+  /**
+   * Makes the slots of an updated variable known. Those that the engine made in a call that failed are not.
+   *
+   * @param {Engine} engine
+   * @param {Variable} variable
+   */
+  #nameSlots(engine, variable) {
+    if (this.#updated.has(variable)) return;
+    this.#updated.add(variable);
+    const prefix = `${variable.name}/${this.#name}`;
+    for (const { tensors } of engine.slots) {
+      const count = this.#slotCounts.get(prefix) ?? 0;
+      this.#slotCounts.set(prefix, count + 1);
+      const name = count ? `${prefix}_${count}` : prefix;
+      this.#slots.push(Object.assign(tensors[engine.indexOf(variable)], { name }));
+    }
+  }
+
+  /**
+   * Runs the constraints of the updated variables.
+   *
+   * @param {readonly Update[]} updates
+   * @returns {{ error: unknown } | undefined} what the first that failed threw
+   */
+  #constrain(updates) {
+    let failure;
+    this.#blocked = 'a constraint runs';
+    for (const { variable } of updates) {
+      try {
+        variable.constraint?.(variable);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+    this.#blocked = undefined;
+    return failure;
+  }
+
+  /** @param {string} call */
+  #ready(call) {
+    if (this.#blocked) throw new Error(`${call} of optimizer ${show(this.#name)} cannot be used: ${this.#blocked}`);
+  }
+}
+
+const DISPOSED = 'it is disposed';
+
+/**
+ * @param {unknown} pairs
+ * @returns {Update[]} those that have a gradient, of the right kinds, not checked further
+ * @throws {Error | TypeError | RangeError}
+ */
+function updatesOf(pairs) {
+  const [gradients, variables] = unzip(pairs);
+  if (variables.length === 0) throw new RangeError('No variables provided.');
+  variables.forEach((variable, i) => {
+    checkIsVariable(`the variable of pairs[${i}]`, variable);
+    const gradient = gradients[i];
+    if (gradient !== null && !isGradient(gradient)) {
+      const expectation = 'a Tensor, IndexedSlices, array of numbers or null';
+      throw typeError(`gradient of ${describe(variable)}`, expectation, gradient);
+    }
+  });
+  const updates = variables.flatMap((variable, i) => {
+    const gradient = gradients[i];
+    return gradient === null ? [] : [{ gradient, variable }];
+  });
+  if (updates.length === 0) throw noGradients(variables);
+  return updates;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} variable
+ */
+function checkIsVariable(name, variable) {
+  if (isVariable(variable)) return;
+  if (!isTensor(variable)) throw typeError(name, 'a variable', variable);
+  throw new Error(`Trying to update a Tensor: ${name} must be a variable, got ${describe(variable)}`);
+}
+
+/**
+ * @param {unknown} value
+ * @returns {boolean} whether it is of a kind that gradients can have
+ */
+function isGradient(value) {
+  const isArray = Array.isArray(value) || isTypedArray(value);
+  return isArray || typeof value === 'number' || isTensor(value) || isIndexedSlices(value);
+}
+
+/**
+ * @param {readonly Update[]} updates
+ * @throws {Error | TypeError | RangeError} naming the first that cannot be made
+ */
+function checkUpdates(updates) {
+  for (const { variable } of updates) {
+    // TensorFlow has no kernel for it: InvalidArgumentError.
+    if (variable.dtype === 'int32') throw rangeError(describe(variable), 'float32 or float64', variable.dtype);
+  }
+  checkVariables(updates.map(({ variable }) => variable));
+  for (const { gradient, variable } of updates) {
+    if (!isIndexedSlices(gradient)) {
+      checkGradient(variable, gradient);
+    } else if (variable.constraint) {
+      throw new Error(`Cannot use a constraint function on a sparse variable: ${describe(variable)} has one.`);
+    } else {
+      checkSlices(variable, gradient);
+    }
+  }
+}
+
+/** @param {unknown} step */
+function checkGlobalStep(step) {
+  const expectation = 'a variable of one integer';
+  if (!isTensor(step)) throw typeError('globalStep', expectation, step);
+  if (step.isDisposed) throw disposedError(step);
+  if (step.size !== 1) throw rangeError('globalStep', expectation, describe(step));
+  if (!Number.isInteger(step.data[0])) throw rangeError('globalStep', expectation, step.data[0]);
+}
+
+/**
+ * @param {readonly Variable[]} variables
+ * @param {string} [where]
+ * @returns {RangeError} to throw
+ */
+function noGradients(variables, where = '') {
+  return new RangeError(`No gradients provided for any variable: ${variables.map(describe).join(', ')}${where}.`);
+}

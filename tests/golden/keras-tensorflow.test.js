@@ -1,0 +1,188 @@
+/**
+ * What the real Keras computed on TensorFlow: 3.15.1 (the rule 'keras') and 2.15 (the rule 'keras-2.11'), replayed at the
+ * gates that belong to each kind of case:
+ *
+ *   - equal bits in every variable, slot and counter, NaN = NaN;
+ *   - `edge_…`: TensorFlow counts subnormal numbers as zero, we do not: variables equal bits, slots within 1e-36;
+ *   - `order`: a graph optimizer reordered the quotient. Ours is the eager order, so these are replayed by the oracle, in
+ *     the order that the case names;
+ *   - `estimate`: a CPU's estimate of the reciprocal root took part: mean squares and gradients equal bits, variables and
+ *     momentums within 4 epsilons of the largest element of the tensor;
+ *   - `contracted`: XLA fused multiply-adds: all within 8 epsilons of it.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { LossScaleOptimizer, RMSprop, indexedSlices, schedules, variable } from 'rmsprop-wasm';
+import { oracleApply } from '../oracle.js';
+
+/** @param {string} name */
+const load = (name) => JSON.parse(readFileSync(new URL(name, import.meta.url), 'utf8'));
+
+/**
+ * @param {readonly string[]} hex 8 digits a float32, 16 a float64
+ * @returns {Float32Array | Float64Array}
+ */
+function numbersOf(hex) {
+  if (hex[0]?.length === 16) return new Float64Array(BigUint64Array.from(hex, (digits) => BigInt(`0x${digits}`)).buffer);
+  return new Float32Array(Uint32Array.from(hex, (digits) => Number.parseInt(digits, 16)).buffer);
+}
+
+/**
+ * @param {number} a
+ * @param {number} b
+ * @param {boolean} isDouble
+ * @returns {number} the floats between them
+ */
+function ulps(a, b, isDouble) {
+  if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) && Number.isNaN(b) ? 0 : Infinity;
+  const ordinal = (/** @type {number} */ x) => {
+    const bits = isDouble ? new BigInt64Array(Float64Array.of(x).buffer)[0] : BigInt(new Int32Array(Float32Array.of(x).buffer)[0]);
+    const top = isDouble ? 1n << 63n : 1n << 31n;
+    return bits >= 0n ? bits : -(bits + top);
+  };
+  const distance = ordinal(a) - ordinal(b);
+  return Number(distance < 0n ? -distance : distance);
+}
+
+/** Compares, counts, and keeps the largest distance of what must be equal. */
+class Tally {
+  values = 0;
+  largest = 0;
+
+  /**
+   * @param {ArrayLike<number>} actual
+   * @param {readonly string[]} bits
+   * @param {{ epsilons?: number, absolute?: number }} gate
+   * @param {string} what
+   */
+  compare(actual, bits, { epsilons = 0, absolute = 0 }, what) {
+    const expected = numbersOf(bits);
+    assert.equal(actual.length, expected.length, what);
+    const isDouble = expected instanceof Float64Array;
+    const scale = expected.reduce((largest, x) => Math.max(largest, Math.abs(x) || 0), 0);
+    const allowed = epsilons ? epsilons * 2 ** (isDouble ? -52 : -23) * scale : absolute;
+    expected.forEach((x, i) => {
+      const distance = ulps(actual[i], x, isDouble);
+      if (allowed === 0) this.largest = Math.max(this.largest, distance);
+      assert.ok(distance === 0 || Math.abs(actual[i] - x) <= allowed, `${what}[${i}]: ${actual[i]} is ${distance} ulp from ${x}`);
+    });
+    this.values += expected.length;
+  }
+}
+
+/**
+ * @param {any} c a case
+ * @param {string} slot
+ * @returns {{ epsilons?: number, absolute?: number }}
+ */
+function gateOf(c, slot) {
+  if (c.contracted) return { epsilons: 8 };
+  if (c.estimate && ['variable', 'momentum', 'average'].includes(slot)) return { epsilons: 4 };
+  if (c.id.startsWith('edge_') && slot !== 'variable') return { absolute: 1e-36 };
+  return {};
+}
+
+/**
+ * @param {any} c
+ * @param {'keras' | 'keras-2.11'} rule
+ */
+function optimizerOf(c, rule) {
+  const { learning_rate: rate = 0.001, ...hyper } = c.hyper;
+  const learningRate = typeof rate === 'number' ? rate : schedules.deserialize(rate);
+  const optimizer = RMSprop.fromConfig({ ...hyper, learningRate, rule });
+  if (!c.loss_scale) return optimizer;
+  const { initial_scale: initialScale, dynamic_growth_steps: dynamicGrowthSteps } = c.loss_scale;
+  return new LossScaleOptimizer(optimizer, { initialScale, dynamicGrowthSteps });
+}
+
+/**
+ * @param {any} c
+ * @param {'keras' | 'keras-2.11'} rule
+ * @param {Tally} tally
+ */
+function replay(c, rule, tally) {
+  const optimizer = optimizerOf(c, rule);
+  const constraint = c.constraint === 'NonNeg'
+    ? (/** @type {import('rmsprop-wasm').Variable} */ v) => v.data.forEach((x, i) => { v.data[i] = x * (x >= 0 ? 1 : 0); })
+    : undefined;
+  const variables = c.init.map((/** @type {string[]} */ bits, /** @type {number} */ i) =>
+    variable(numbersOf(bits), { shape: c.shapes[i], dtype: c.dtype, constraint, name: `v${i}` }));
+  if (c.exclude) {
+    /** @type {RMSprop} */ (optimizer).excludeFromWeightDecay({ variables: c.exclude.map((/** @type {number} */ i) => variables[i]) });
+  }
+  optimizer.build(variables);
+  for (const [k, step] of c.steps.entries()) {
+    if (step.hyper) optimizer.learningRate = step.hyper.learning_rate;
+    optimizer.apply(step.grads.map((/** @type {any} */ g) => {
+      if (g === null) return null;
+      return Array.isArray(g) ? numbersOf(g) : indexedSlices(numbersOf(g.values), g.indices);
+    }), variables);
+    if (!step.vars) continue;
+    for (const [i, bits] of step.vars.entries()) {
+      tally.compare(variables[i].data, bits, gateOf(c, 'variable'), `${c.id}, step ${k}, variable ${i}`);
+    }
+    for (const [name, slots] of Object.entries(step.slots ?? {})) {
+      if (name === 'dynamic_scale') tally.compare([/** @type {any} */ (optimizer).dynamicScale], slots[0], {}, `${c.id}, step ${k}, ${name}`);
+      else if (name === 'step_counter') assert.equal(/** @type {any} */ (optimizer).stepCounter, slots);
+      else {
+        slots.forEach((/** @type {string[]} */ bits, /** @type {number} */ i) => {
+          const slot = optimizer.getSlot(variables[i], name === 'accumulator' ? 'gradient_accumulator' : name);
+          assert.ok(slot, `${c.id} has a slot ${name}`);
+          tally.compare(slot.data, bits, gateOf(c, name), `${c.id}, step ${k}, ${name} ${i}`);
+        });
+      }
+    }
+    if (step.iterations !== undefined) assert.equal(optimizer.iterations, step.iterations, `${c.id}, step ${k}`);
+  }
+  optimizer.dispose();
+}
+
+/**
+ * The oracle in the order that the case names.
+ *
+ * @param {any} c
+ * @param {Tally} tally
+ */
+function replayOrder(c, tally) {
+  const { learning_rate: learningRate = 0.001, rho = 0.9, momentum = 0, epsilon = 1e-7, centered = false } = c.hyper;
+  const states = c.init.map((/** @type {string[]} */ bits) => {
+    const zeros = () => new Float32Array(bits.length);
+    return {
+      value: numbersOf(bits), meanSquare: zeros(), meanGradient: centered ? zeros() : null, momentum: momentum ? zeros() : null,
+      average: null, accumulator: null,
+    };
+  });
+  const names = { velocity: 'meanSquare', momentum: 'momentum', average_gradient: 'meanGradient' };
+  for (const [k, step] of c.steps.entries()) {
+    oracleApply(states, step.grads.map(numbersOf), { learningRate, rho, momentum, epsilon, order: c.order }, k);
+    if (!step.vars) continue;
+    for (const [i, bits] of step.vars.entries()) tally.compare(states[i].value, bits, gateOf(c, 'variable'), `${c.id}, step ${k}`);
+    for (const [name, slots] of Object.entries(step.slots)) {
+      slots.forEach((/** @type {string[]} */ bits, /** @type {number} */ i) => tally.compare(
+        states[i][names[/** @type {'velocity'} */ (name)]], bits, gateOf(c, name), `${c.id}, step ${k}, ${name}`));
+    }
+  }
+}
+
+for (const { file, rule, count } of /** @type {const} */ ([
+  { file: 'keras_3.15.1_tensorflow.json', rule: 'keras', count: 56 },
+  { file: 'tensorflow_2.15.1_keras_2_11.json', rule: 'keras-2.11', count: 65 },
+])) {
+  test(`the rule '${rule}' replays ${file}`, (t) => {
+    t.mock.method(console, 'warn', () => {});
+    const { cases } = load(file);
+    assert.equal(cases.length, count);
+    const tally = new Tally();
+    const missing = cases.filter((/** @type {any} */ { dtype }) => !['float32', 'float64'].includes(dtype));
+    const ordered = cases.filter((/** @type {any} */ { order }) => order);
+    for (const c of cases) {
+      if (missing.includes(c)) continue;
+      if (c.order) replayOrder(c, tally);
+      else replay(c, rule, tally);
+    }
+    t.diagnostic(`${cases.length - missing.length} of ${cases.length} cases, ${tally.values} values, largest distance where bits must be `
+      + `equal ${tally.largest} ulp; ${ordered.length} by the oracle in graph order; types that we do not have: `
+      + missing.map((/** @type {any} */ { id }) => id).join(', '));
+  });
+}
