@@ -11,7 +11,13 @@ import { readSafetensors, writeSafetensors } from './safetensors.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').TensorData} TensorData */
-/** @typedef {import('./engine.js').Engine} Engine */
+/** @typedef {import('./tensor.js').Variable} Variable */
+/**
+ * @typedef {object} State of an optimizer
+ * @property {readonly Variable[]} variables
+ * @property {readonly { name: string, tensors: readonly (Tensor | null)[] }[]} slots in each one tensor a variable, null
+ *   where the variable has no such slot
+ */
 
 /** What safetensors calls the types of tensors. */
 const DTYPES = { float32: 'F32', float64: 'F64', int32: 'I32' };
@@ -21,7 +27,7 @@ const FORMAT = { format: 'rmsprop-wasm', format_version: '1' };
 
 /**
  * @param {string} dialect whose optimizer it is
- * @param {Engine} engine
+ * @param {State} state
  * @param {object} rest
  * @param {object} rest.config JSON-safe
  * @param {Record<string, number | undefined>} rest.counters
@@ -29,9 +35,9 @@ const FORMAT = { format: 'rmsprop-wasm', format_version: '1' };
  * @returns {Uint8Array} the file
  * @throws {RangeError} if two tensors would have one name
  */
-export function saveState(dialect, engine, { config, counters, variables }) {
+export function saveState(dialect, state, { config, counters, variables }) {
   const tensors = new Map();
-  for (const [name, { shape, data }] of namedTensors(engine, variables)) {
+  for (const [name, { shape, data }] of namedTensors(state, variables)) {
     if (tensors.has(name)) throw rangeError('variable names', 'such that checkpoints can tell tensors apart', name);
     tensors.set(name, { shape, data });
   }
@@ -43,20 +49,20 @@ export function saveState(dialect, engine, { config, counters, variables }) {
  * Reads a file against the state that it is to replace. Nothing is written.
  *
  * @param {string} dialect
- * @param {Engine} engine
+ * @param {State} state
  * @param {Uint8Array} bytes
  * @returns {{ counters: Record<string, any>, targets: Tensor[], values: TensorData[] }} the counters as they stand in
  *   the file, for the caller to check, and what is to be copied where
  * @throws {TypeError | RangeError} if it is no such file, or one of another dialect, other variables, shapes or slots
  */
-export function readState(dialect, engine, bytes) {
+export function readState(dialect, state, bytes) {
   if (!(bytes instanceof Uint8Array)) throw typeError('bytes', 'a Uint8Array', bytes);
   const { tensors, metadata } = readSafetensors(bytes);
   for (const [key, expected] of Object.entries({ ...FORMAT, dialect })) {
     if (metadata[key] !== expected) throw rangeError(`${key} of the checkpoint`, show(expected), metadata[key]);
   }
-  const state = [...namedTensors(engine, false)];
-  const expected = tensors.size > state.length ? [...namedTensors(engine, true)] : state;
+  const slots = [...namedTensors(state, false)];
+  const expected = tensors.size > slots.length ? [...namedTensors(state, true)] : slots;
   const values = expected.map(([name, { dtype, shape }]) => {
     const found = tensors.get(name);
     const form = `${DTYPES[dtype]} of shape [${shape}]`;
@@ -78,7 +84,7 @@ export function readState(dialect, engine, bytes) {
 }
 
 /**
- * @param {Engine} engine
+ * @param {State} state
  * @param {boolean} withVariables
  * @returns {Generator<[string, Tensor]>}
  */
@@ -90,6 +96,9 @@ function* namedTensors({ variables, slots }, withVariables) {
     seen.set(variable.name, count + 1);
     const name = count ? `${variable.name}#${count}` : variable.name;
     if (withVariables) yield [name, variable];
-    for (const slot of slots) yield [`${name}/${slot.name}`, slot.tensors[i]];
+    for (const slot of slots) {
+      const tensor = slot.tensors[i];
+      if (tensor) yield [`${name}/${slot.name}`, tensor];
+    }
   }
 }

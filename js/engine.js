@@ -196,10 +196,19 @@ export class Engine {
     this.setGradient(index, null);
     const variable = this.#variables[index];
     const { indices } = slices;
-    const rowLength = variable.size / variable.shape[0];
-    const values = new Tensor(this.#memory, variable.dtype, [indices.length * rowLength]);
-    const rows = new Tensor(this.#memory, 'int32', [indices.length]);
-    const places = new Tensor(this.#memory, 'int32', [variable.shape[0]]);
+    const [rowCount, ...rest] = variable.shape;
+    const rowLength = rest.reduce((product, length) => product * length, 1);
+    /** @type {Tensor[]} */
+    const made = [];
+    try {
+      made.push(new Tensor(this.#memory, variable.dtype, [indices.length * rowLength]));
+      made.push(new Tensor(this.#memory, 'int32', [indices.length]));
+      made.push(new Tensor(this.#memory, 'int32', [rowCount]));
+    } catch (error) {
+      for (const tensor of made) tensor.dispose();
+      throw error;
+    }
+    const [values, rows, places] = made;
     values.set(slices.values);
     rows.set(indices);
     const dtype = DTYPES[/** @type {'float32' | 'float64'} */ (variable.dtype)];
@@ -240,6 +249,11 @@ export class Engine {
   setValue(index, value, update) {
     this.#values[index] = value;
     this.#updates[index] = update;
+  }
+
+  /** @returns {boolean} whether any variable has a gradient in the step to come */
+  get hasGradients() {
+    return this.#gradients.some((gradient) => gradient !== null);
   }
 
   /**

@@ -307,13 +307,465 @@ export class RMSprop {
     if (variable.isDisposed) throw disposedError(variable);
     if (variable.dtype === 'int32') throw rangeError(describe(variable), 'float32 or float64', variable.dtype);
     const values = initialValues(variable, name, initializer);
-    const isOwn = this.#specs().some((spec) => spec.name === name);
-    const slot = isOwn
-      ? this.#engineOf(variable.dtype, [variable]).slotOf(variable, name)
-      : zerosOf(variable.memory, variable.dtype, variable.shape);
-    if (!isOwn) this.#added.push(slot);
+    let slot;
+    if (this.#specs().some((spec) => spec.name === name)) {
+      const engine = this.#engineOf(variable.dtype, [variable]);
+      slot = engine.slot(name)[engine.indexOf(variable)];
+    } else {
+      slot = zerosOf(variable.memory, variable.dtype, variable.shape);
+      this.#added.push(slot);
+    }
     slot.data.set(values);
     this.#register(variable, name, slot);
     return slot;
   }
+
+  /**
+   * Calls a loss function.
+   *
+   * @param {(...variables: any[]) => LossAndGradients} lossAndGradients is called with the elements of `params`; returns
+   *   { loss, gradients }, or a number having written each `variable.gradient`
+   * @param {VariableList} params
+   * @returns {Gradient[]} of the variables, as the function gave them: not clipped
+   * @throws {TypeError | RangeError | Error} for other variables or another return value, and where a gradient is missing
+   */
+  getGradients(lossAndGradients, params) {
+    this.#ready('getGradients');
+    return pairsOf(lossAndGradients, params).map(([gradient, variable]) => {
+      if (gradient === null) {
+        throw new RangeError(`${describe(variable)} has null for gradient. All operations must have a gradient defined.`);
+      }
+      if (isIndexedSlices(gradient)) checkSlices(variable, gradient);
+      else checkGradient(variable, gradient);
+      return gradient;
+    });
+  }
+
+  /**
+   * One update, by the gradients that a loss function gives.
+   *
+   * @param {(...variables: any[]) => LossAndGradients} lossAndGradients is called with the variables, and then `gradLoss` if
+   *   it was given; returns { loss, gradients }, or a number having written each `variable.gradient`
+   * @param {VariableList | (() => VariableList)} varList
+   * @param {object} [options]
+   * @param {Tensor | Values | null} [options.gradLoss] gradient of the loss
+   * @param {string | null} [options.name] of TensorFlow's operation; ignored
+   * @returns {number | null} see `applyGradients`
+   * @throws {TypeError | RangeError | Error} as `applyGradients`, and for another return value
+   */
+  minimize(lossAndGradients, varList, options = {}) {
+    this.#ready('minimize');
+    knownOptions('minimize', options, ['gradLoss', 'name']);
+    const { gradLoss, name } = options;
+    return this.applyGradients(pairsOf(lossAndGradients, varList, ...(gradLoss == null ? [] : [gradLoss])), { name });
+  }
+
+  /**
+   * One update: gradients are clipped, by value, then by norm; weights are made for variables that come for the first time;
+   * then constraints run, and `iterations` counts.
+   *
+   * @param {readonly (readonly [Gradient | null, Variable])[]} pairs those without a gradient are left out, with a warning;
+   *   a variable may come once; empty: nothing happens
+   * @param {object} [options]
+   * @param {string | null} [options.name] of TensorFlow's operation; ignored
+   * @param {boolean} [options.experimentalAggregateGradients] default true; ignored, there are no replicas
+   * @returns {number | null} `iterations` after it; null for an empty list
+   * @throws {Error} for a tensor instead of a variable, a disposed one, and a sparse gradient of a variable with a constraint
+   * @throws {TypeError | RangeError} for what does not fit, and where no variable has a gradient
+   *
+   * Weights, slots and the counter are as before then. Only an error of a constraint comes after the update, when the other
+   * constraints have run.
+   */
+  applyGradients(pairs, options = {}) {
+    this.#ready('applyGradients');
+    knownOptions('applyGradients', options, ['name', 'experimentalAggregateGradients']);
+    const { name, experimentalAggregateGradients } = options;
+    if (name != null) ofType('name', name, 'string');
+    ofType('experimentalAggregateGradients', experimentalAggregateGradients ?? true, 'boolean');
+    const { updates, missing } = updatesOf(pairs);
+    const without = missing.map((variable) => show(variable.name)).join(', ');
+    if (updates.length === 0) {
+      if (missing.length === 0) return null;
+      throw new RangeError(`No gradients provided for any variable: [${without}].`);
+    }
+    checkUpdates(updates);
+    const byType = this.#byType(updates);
+    const rate = this.#evaluate('learningRate');
+    const numbers = { rho: this.#evaluate('rho'), momentum: this.#evaluate('momentum'), epsilon: this.epsilon };
+
+    this.#update(byType, rate, numbers);
+    this.#registerAll(updates);
+    if (without) console.warn(`Gradients do not exist for variables [${without}] when minimizing the loss.`);
+    this.#blocked = 'a constraint runs';
+    const failure = constrain(updates);
+    this.#blocked = undefined;
+    this.#iteration.data[0] += 1;
+    if (failure) throw failure.error;
+    return this.iterations;
+  }
+
+  /**
+   * @returns {Record<string, unknown>} Keras's dictionary, in Keras's order, JSON-safe; numbers that updates have taken up
+   *   are read back from float32, a callback is asked, a schedule is serialized
+   */
+  getConfig() {
+    const { name, decay, centered } = this.#fixed;
+    const clips = CLIPS.filter((clip) => this.#plain[clip] !== null).map((clip) => [snakeCase(clip), this.#plain[clip]]);
+    const [learningRate, rho, momentum] = HYPERPARAMETERS.map((hyper) => {
+      const value = this.#hyper[hyper];
+      if (isSchedule(value)) return serialize(value);
+      return typeof value === 'number' && !this.#hasWeights ? value : this.#evaluate(hyper);
+    });
+    return {
+      name, ...Object.fromEntries(clips), learning_rate: learningRate, decay, rho, momentum, epsilon: this.epsilon, centered,
+    };
+  }
+
+  /**
+   * @param {Record<string, any>} config Keras's dictionary, in which `lr` goes before `learning_rate`, or the options of the
+   *   constructor
+   * @param {object} [options]
+   * @param {Record<string, any>} [options.customObjects] schedule classes of the user's own by name
+   * @returns {RMSprop}
+   */
+  static fromConfig(config, options = {}) {
+    knownOptions('fromConfig', options, ['customObjects']);
+    const { lr, ...given } = Object.fromEntries(
+      Object.entries(ofType('config', config, 'object')).map(([key, value]) => [camelCase(key), value]),
+    );
+    if (lr !== undefined) given.learningRate = lr;
+    if (given.learningRate?.class_name) given.learningRate = deserialize(given.learningRate, options);
+    return new RMSprop(given);
+  }
+
+  /** Frees slots and counter; the variables stay. Calling it again does nothing. */
+  dispose() {
+    if (this.#blocked === DISPOSED) return;
+    this.#ready('dispose');
+    this.#blocked = DISPOSED;
+    for (const engine of this.#engines.values()) engine.dispose();
+    for (const slot of this.#added) slot.dispose();
+    this.#iteration.dispose();
+  }
+
+  // ---- The update ----
+
+  /**
+   * @param {readonly Update[]} updates checked
+   * @returns {Map<DType, Update[]>}
+   */
+  #byType(updates) {
+    /** @type {Map<DType, Update[]>} */
+    const byType = new Map();
+    for (const update of updates) {
+      const { dtype } = update.variable;
+      if (this.globalClipnorm !== null && byType.size > 0 && !byType.has(dtype)) {
+        throw typeError(describe(update.variable), `${updates[0].variable.dtype} as the others under globalClipnorm`, dtype);
+      }
+      byType.set(dtype, [...(byType.get(dtype) ?? []), update]);
+    }
+    return byType;
+  }
+
+  /**
+   * Everything that can fail comes first; then the kernels run.
+   *
+   * @param {Map<DType, Update[]>} byType
+   * @param {number} rate a float32
+   * @param {{ rho: number, momentum: number, epsilon: number }} numbers
+   */
+  #update(byType, rate, numbers) {
+    const staged = [];
+    try {
+      for (const [dtype, updates] of byType) {
+        const engine = this.#engineOf(dtype, updates.map(({ variable }) => variable));
+        engine.setNumber('learning_rate', this.#decayed(rate, dtype));
+        engine.setNumber('rho', numbers.rho);
+        engine.setNumber('momentum', numbers.momentum);
+        engine.setNumber('epsilon', numbers.epsilon);
+        staged.push(this.#stage(engine, updates));
+      }
+      for (const run of staged) run();
+    } finally {
+      for (const engine of this.#engines.values()) engine.variables.forEach((_, i) => engine.setGradient(i, null));
+    }
+  }
+
+  /**
+   * Hands the gradients of one type to their engine.
+   *
+   * @param {Engine} engine
+   * @param {readonly Update[]} updates all its variables that have a gradient in this call
+   * @returns {() => void} what runs the kernels, and cannot fail
+   */
+  #stage(engine, updates) {
+    const { clipnorm, clipvalue, globalClipnorm } = this.#plain;
+    let flags = 0;
+    if (clipvalue !== null) flags |= constants.RMS_CLIP_BY_VALUE;
+    if (clipnorm !== null) flags |= constants.RMS_CLIP_BY_NORM;
+    if (globalClipnorm !== null) flags |= constants.RMS_CLIP_BY_GLOBAL_NORM;
+    const limit = clipnorm ?? globalClipnorm ?? 0;
+    engine.setWord('flags', flags);
+    engine.setNumber('clip_value', clipvalue ?? 0);
+    // The kernels round 1 / limit; TensorFlow rounds the limit before it divides.
+    engine.setNumber('clip_norm', updates[0].variable.dtype === 'float32' ? Math.fround(limit) : limit);
+
+    /** Dense gradients by the index of their variable. @type {Map<number, Tensor>} */
+    const dense = new Map();
+    /** Slices, which TensorFlow clips before it sums those of one row. @type {Map<number, IndexedSlices>} */
+    const sparse = new Map();
+    for (const { gradient, variable } of updates) {
+      const index = engine.indexOf(variable);
+      if (isIndexedSlices(gradient)) sparse.set(index, copyOf(gradient, variable.dtype));
+      else dense.set(index, variable.placeGradient(gradient));
+    }
+    for (const [index, gradient] of dense) engine.setGradient(index, gradient);
+    const total = this.#clipSlices(engine, updates, sparse);
+    for (const [index, slices] of sparse) {
+      const variable = engine.variables[index];
+      // Without momentum rms and mg of all rows decay: by the dense update, whose gradient is 0 in the others.
+      if (this.#fixed.isFused) engine.setRows(index, slices);
+      else engine.setGradient(index, variable.placeGradient(denseOf(variable, slices)));
+    }
+    engine.place();
+    return () => {
+      if (flags !== 0 && sparse.size > 0) {
+        // What is clipped already goes first, without the flags.
+        for (const index of dense.keys()) engine.setGradient(index, null);
+        engine.setWord('flags', 0);
+        engine.place();
+        engine.step();
+        for (const index of sparse.keys()) engine.setGradient(index, null);
+        for (const [index, gradient] of dense) engine.setGradient(index, gradient);
+        engine.setWord('flags', flags);
+        engine.place();
+      }
+      if (total === undefined) engine.step();
+      else engine.stepWithSum(total);
+    };
+  }
+
+  /**
+   * Clips slices as the kernels clip dense gradients.
+   *
+   * @param {Engine} engine in which the dense gradients are staged
+   * @param {readonly Update[]} updates all gradients, in the order in which their norms are summed
+   * @param {Map<number, IndexedSlices>} sparse copies of the slices, changed in place
+   * @returns {number | undefined} the sum of the squares of all gradients, if they are clipped by it
+   */
+  #clipSlices(engine, updates, sparse) {
+    const { clipnorm, clipvalue, globalClipnorm } = this.#plain;
+    const lists = [...sparse.values()].map(({ values }) => /** @type {import('./clip.js').Floats} */ (values));
+    for (const values of lists) {
+      if (clipvalue !== null) clipByValue(values, clipvalue);
+      if (clipnorm !== null) clipByNorm(values, clipnorm);
+    }
+    if (globalClipnorm === null) return undefined;
+    engine.place();
+    const sums = engine.sumSquares();
+    const parts = updates.map(({ variable }) => {
+      const index = engine.indexOf(variable);
+      const slices = sparse.get(index);
+      return slices ? sumOfSquares(/** @type {import('./clip.js').Floats} */ (slices.values)) : sums[index];
+    });
+    const total = sumInOrder(updates[0].variable.dtype === 'float32' ? Float32Array.from(parts) : Float64Array.from(parts));
+    for (const values of lists) clipByGlobalNorm(values, globalClipnorm, total);
+    return total;
+  }
+
+  /**
+   * @param {number} rate a float32
+   * @param {DType} dtype
+   * @returns {number} the rate of this update, in the arithmetic of that type
+   */
+  #decayed(rate, dtype) {
+    const { decay } = this.#fixed;
+    if (!(decay > 0)) return rate;
+    const round = dtype === 'float32' ? Math.fround : (/** @type {number} */ x) => x;
+    return round(rate / round(1 + round(Math.fround(decay) * round(this.iterations))));
+  }
+
+  /**
+   * @param {typeof HYPERPARAMETERS[number]} name
+   * @returns {number} as Keras holds it for variables of any type: a float32
+   */
+  #evaluate(name) {
+    const source = this.#hyper[name];
+    if (typeof source === 'number') return Math.fround(source);
+    const step = this.iterations;
+    const before = this.#blocked;
+    this.#blocked ??= 'a callback runs';
+    try {
+      return Math.fround(finite(`${name} at step ${step}`, typeof source === 'function' ? source(step) : source.at(step)));
+    } finally {
+      this.#blocked = before;
+    }
+  }
+
+  // ---- State ----
+
+  #specs() {
+    return /** @type {import('./engine.js').SlotSpec[]} */ ([
+      { name: 'rms', field: 'mean_square' },
+      ...(this.#fixed.isFused ? [{ name: 'momentum', field: 'momentum' }] : []),
+      ...(this.#fixed.centered ? [{ name: 'mg', field: 'mean_gradient' }] : []),
+    ]);
+  }
+
+  /**
+   * @param {DType} dtype
+   * @param {readonly Variable[]} variables of that type
+   * @returns {Engine} that has them
+   */
+  #engineOf(dtype, variables) {
+    const existing = this.#engines.get(dtype);
+    if (existing) {
+      existing.add(variables);
+      return existing;
+    }
+    const engine = new Engine(variables, this.#specs());
+    engine.setWord('rule', this.#fixed.isFused ? constants.RMS_RULE_TF1 : constants.RMS_RULE_LEGACY);
+    this.#engines.set(dtype, engine);
+    return engine;
+  }
+
+  /**
+   * Makes the slots of updated variables known. Those that an engine made in a call that failed are not.
+   *
+   * @param {readonly Update[]} updates
+   */
+  #registerAll(updates) {
+    this.#hasWeights = true;
+    for (const { name } of this.#specs()) {
+      for (const { variable } of updates) {
+        const engine = /** @type {Engine} */ (this.#engines.get(variable.dtype));
+        this.#register(variable, name, engine.slot(name)[engine.indexOf(variable)]);
+      }
+    }
+  }
+
+  /**
+   * @param {Variable} variable
+   * @param {string} name
+   * @param {Tensor} slot
+   */
+  #register(variable, name, slot) {
+    const slots = this.#slots.get(variable) ?? new Map();
+    if (slots.has(name)) return;
+    this.#slots.set(variable, slots.set(name, slot));
+    this.#weights.push(slot);
+    if (!this.#slotNames.includes(name)) this.#slotNames.push(name);
+  }
+
+  /**
+   * @param {typeof HYPERPARAMETERS[number]} name
+   * @param {any} value
+   */
+  #assign(name, value) {
+    this.#ready(name);
+    checkHyperparameter(name, value);
+    this.#hyper[name] = value;
+  }
+
+  /**
+   * @param {typeof CLIPS[number]} name
+   * @param {number | null} limit
+   */
+  #assignClip(name, limit) {
+    this.#ready(name);
+    const plain = { ...this.#plain, [name]: limit === null ? null : finite(name, limit, 'a finite number or null') };
+    checkClips(plain);
+    this.#plain = plain;
+  }
+
+  /** @param {string} call */
+  #ready(call) {
+    if (this.#blocked) throw new Error(`${call} of optimizer ${show(this.name)} cannot be used: ${this.#blocked}`);
+  }
+}
+
+/**
+ * @param {RMSpropOptions} given
+ * @returns {typeof DEFAULTS & Record<string, any>} every option but lr, null for what is not given
+ */
+function checkOptions(given) {
+  knownOptions('RMSprop', given, [...Object.keys(DEFAULTS), 'lr']);
+  for (const name of /** @type {const} */ ([...CLIPS, 'lr', 'decay'])) {
+    const value = given[name];
+    if (value != null && finite(name, value) < 0) throw rangeError(name, '>= 0', value);
+  }
+  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const { lr, ...options } = { lr: null, ...DEFAULTS, ...present };
+  options.decay ??= DEFAULTS.decay;
+  checkClips(options);
+  ofType('name', options.name, 'string');
+  ofType('centered', options.centered, 'boolean');
+  finite('epsilon', options.epsilon);
+  for (const name of HYPERPARAMETERS) checkHyperparameter(name, options[name]);
+  if (options.momentum < 0 || options.momentum > 1) throw rangeError('momentum', 'in [0, 1]', options.momentum);
+  if (lr === null) return options;
+  console.warn('The option lr is deprecated, use learningRate instead.');
+  return { ...options, learningRate: lr };
+}
+
+/**
+ * @param {string} name of a hyperparameter
+ * @param {unknown} value a number or a callback; the learning rate may be a schedule too
+ */
+function checkHyperparameter(name, value) {
+  if (typeof value === 'function' || (name === 'learningRate' && isSchedule(value))) return;
+  finite(name, value, `a finite number${name === 'learningRate' ? ', schedule' : ''} or callback`);
+}
+
+/** @param {Record<string, any>} clips */
+function checkClips({ clipnorm, globalClipnorm }) {
+  if (clipnorm === null || globalClipnorm === null) return;
+  throw new RangeError(
+    `Cannot accept both clipnorm and globalClipnorm, got clipnorm ${clipnorm} and globalClipnorm ${globalClipnorm}`,
+  );
+}
+
+/**
+ * @param {unknown} lossAndGradients
+ * @param {VariableList | (() => VariableList)} varList
+ * @param {...unknown} rest what the function is called with after the variables
+ * @returns {[Gradient | null, Variable][]} not checked further
+ */
+function pairsOf(lossAndGradients, varList, ...rest) {
+  if (isTensor(lossAndGradients) || typeof lossAndGradients === 'number') {
+    const loss = isTensor(lossAndGradients) ? describe(lossAndGradients) : lossAndGradients;
+    throw new RangeError(`a tape is required when a loss is passed: pass a function that returns it with gradients, got ${loss}`);
+  }
+  const fn = ofType('lossAndGradients', lossAndGradients, 'function');
+  const variables = [typeof varList === 'function' ? varList() : varList].flat(Infinity);
+  variables.forEach((variable, i) => checkIsVariable(`variables[${i}]`, variable));
+  const gradients = callLoss(fn, variables, ...rest);
+  if (gradients.length !== variables.length) {
+    throw rangeError('gradients', `as many as variables, ${variables.length}`, gradients);
+  }
+  return gradients.map((gradient, i) => [gradient, variables[i]]);
+}
+
+/**
+ * @param {Variable} variable
+ * @param {string} name of the slot
+ * @param {Initializer} initializer
+ * @returns {ArrayLike<number>} as many numbers as the variable has, outside linear memory
+ */
+function initialValues(variable, name, initializer) {
+  if (typeof initializer === 'function') {
+    return variable.checked(`the initial value of slot ${show(name)}`, initializer([...variable.shape])).slice();
+  }
+  const value = { zeros: 0, ones: 1 }[ofType('initializer', initializer, 'string')];
+  if (value === undefined) throw rangeError('initializer', "'zeros', 'ones' or a function", initializer);
+  return new Float64Array(variable.size).fill(value);
+}
+
+/**
+ * @param {IndexedSlices} slices
+ * @param {DType} dtype
+ * @returns {IndexedSlices} whose values are an array of that type
+ */
+function copyOf({ values, indices }, dtype) {
+  return new IndexedSlices(dtype === 'float32' ? Float32Array.from(values) : Float64Array.from(values), indices, undefined);
 }

@@ -249,19 +249,445 @@ class RmspropState extends TransformState {
    * One call of the kernels.
    *
    * @param {readonly (Place | null)[]} gradients
-   * @param {readonly Place[] | null} values to be changed; null: the updates are written
+   * @param {readonly Place[] | null} values to be changed; null: they are left alone
    * @param {(engine: Engine) => void} writeOptions
-   * @returns {(Place | null)[]} the updates, if they were asked for
+   * @returns {(Place | null)[]} the updates, empty if values were changed
    */
   run(gradients, values, writeOptions) {
     const engine = this.#engine;
-    this.count = next(this.count);
-    if (!engine) return [];
+    if (!engine) {
+      this.count = next(this.count);
+      return [];
+    }
+    // All tensors are made before anything is copied, for memory that grows detaches views.
     const inputs = gradients.map((gradient, i) => (gradient === null || isTensor(gradient) ? gradient : this.#inputs.at(i)));
-    const outputs = gradients.map((gradient, i) => {
+    const targets = gradients.map((gradient, i) => {
       const value = values?.[i];
-      return isTensor(value) || (gradient === null) ? value : this.updateAt(i);
+      if (gradient === null) return null;
+      return value && isTensor(value) ? value : this.updateAt(i);
+    });
+    const meanSquares = engine.slot('nu');
+    gradients.forEach((gradient, i) => {
+      const [input, target] = [inputs[i], targets[i]];
+      engine.setGradient(i, input);
+      if (gradient === null || input === null || target === null) {
+        engine.setValue(i, meanSquares[i], null); // not touched without a gradient, but there must be something
+        return;
+      }
+      if (input !== gradient) input.data.set(dataOf(gradient));
+      if (!values) {
+        engine.setValue(i, input, target); // a value that stays as it is may be any
+      } else {
+        if (target !== values[i]) target.data.set(dataOf(values[i]));
+        engine.setValue(i, target, null);
+      }
+    });
+    writeOptions(engine);
+    engine.place();
+    engine.step();
+    this.count = next(this.count);
+    if (!values) {
+      return gradients.map((gradient, i) => {
+        const target = targets[i];
+        return target === null || isTensor(gradient) ? target : target.data.slice();
+      });
+    }
+    values.forEach((value, i) => {
+      const target = targets[i];
+      if (target !== null && !isTensor(value)) value.set(target.data);
     });
     return [];
+  }
+
+  /** @returns {RmspropState} */
+  clone() {
+    const copy = new RmspropState(this.form, this.#slots);
+    copy.count = this.count;
+    this.#slots.forEach(({ name }) => copyAll(this.#engine?.slot(name) ?? [], copy.#engine?.slot(name) ?? []));
+    return copy;
+  }
+
+  /** Frees all tensors. */
+  dispose() {
+    if (this.isDisposed) return;
+    super.dispose();
+    this.#engine?.dispose();
+    this.#inputs.dispose();
+  }
+}
+
+const DEFAULTS = Object.freeze({
+  learningRate: undefined,
+  decay: 0.9,
+  eps: 1e-8,
+  initialScale: 0,
+  epsInSqrt: true,
+  centered: false,
+  momentum: null,
+  nesterov: false,
+  biasCorrection: false,
+});
+
+/**
+ * optax.rmsprop:
+ *
+ *     nu <- decay nu + (1 - decay) g²,   centered also mu <- decay mu + (1 - decay) g
+ *     u = -learningRate (g / sqrt(nu + eps)),   centered nu - mu² in the place of nu
+ *     trace <- u + momentum trace,   the update is trace, with Nesterov's look-ahead u + momentum trace
+ *
+ * Beware of PyTorch's other conventions: eps outside the root (`epsInSqrt: false`), decay 0.99, and a rate that is
+ * applied to the trace, not before.
+ *
+ * Where optax's number is a traced array, as under inject_hyperparams, it is a float32 and so is 1 - decay: hand over
+ * `Math.fround(decay)` to have its bits.
+ *
+ * @param {RmspropOptions} options
+ * @returns {Transform}
+ * @throws {TypeError | RangeError} for an unknown option, or a value of the wrong kind, NaN or infinite
+ */
+export function rmsprop(options) {
+  knownOptions('rmsprop', options, Object.keys(DEFAULTS));
+  /** @type {Record<string, any>} */
+  const all = { ...DEFAULTS };
+  for (const [name, value] of Object.entries(options)) if (value !== undefined) all[name] = value;
+  const rate = scheduleOf('learningRate', all.learningRate);
+  for (const name of ['decay', 'eps', 'initialScale']) finite(name, all[name]);
+  for (const name of ['epsInSqrt', 'centered', 'nesterov', 'biasCorrection']) ofType(name, all[name], 'boolean');
+  if (all.momentum !== null) finite('momentum', all.momentum, 'a finite number or null');
+
+  /** @type {import('./engine.js').SlotSpec[]} */
+  const slots = [{ name: 'nu', field: 'mean_square', initial: all.initialScale }];
+  if (all.centered) slots.push({ name: 'mu', field: 'mean_gradient' });
+  if (all.momentum !== null) slots.push({ name: 'trace', field: 'momentum' });
+  const flags = (all.nesterov ? constants.RMS_NESTEROV : 0) | (all.biasCorrection ? constants.RMS_CORRECT_BIAS : 0);
+
+  /** @type {(state: RmspropState, learningRate: number) => (engine: Engine) => void} */
+  const writer = (state, learningRate) => (engine) => {
+    engine.setWord('rule', all.epsInSqrt ? constants.RMS_RULE_OPTAX : constants.RMS_RULE_OPTAX_OUTSIDE);
+    engine.setWord('flags', flags);
+    engine.setNumber('learning_rate', -learningRate);
+    engine.setNumber('rho', all.decay);
+    engine.setNumber('momentum', all.momentum ?? 0);
+    engine.setNumber('epsilon', all.eps);
+    if (!all.biasCorrection) return;
+    // With a float64 leaf, all of this is float64, as in JAX once its float64 is enabled.
+    const isDouble = state.form.leaves.some(({ dtype }) => dtype === 'float64');
+    const round = isDouble ? (/** @type {number} */ x) => x : Math.fround;
+    engine.setNumber('bias_correction', biasCorrectionOf(all.decay, next(state.count), round));
+  };
+
+  return transform({
+    init: (params) => new RmspropState(new Form(params), slots),
+    prepare(state, params, grads) {
+      checkState(state, RmspropState, grads, params);
+      if (!state.has(slots)) {
+        throw rangeError('state', `one with ${slots.map(({ name }) => name).join(', ')}, as these options need it`, state);
+      }
+      return ask('learningRate', rate, state.count);
+    },
+    update(grads, state, _, learningRate) {
+      const updates = state.run(state.form.read('grads', grads), null, writer(state, learningRate));
+      return [state.form.tree(updates), state];
+    },
+    step(grads, state, params, learningRate) {
+      state.run(state.form.read('grads', grads), state.form.writable(params), writer(state, learningRate));
+      return state;
+    },
+  });
+}
+
+/**
+ * @param {Tree} params left alone
+ * @param {Tree} updates as `update` returned them
+ * @returns {any} a new tree of new leaves: params + updates, each sum rounded once to the type of the parameter; where the
+ *   update is null a copy of the parameter. New tensors are the caller's to dispose of.
+ * @throws {TypeError | RangeError | Error} if the trees differ
+ */
+export function applyUpdates(params, updates) {
+  const form = new Form(params);
+  const [values, changes] = [form.read('params', params), form.read('updates', updates)];
+  const results = values.map((value) => (isTensor(value) ? tensor(value, { memory: value.memory }) : value?.slice() ?? null));
+  results.forEach((result, i) => {
+    const change = changes[i];
+    if (result !== null && change !== null) add(dataOf(result), dataOf(result), dataOf(change));
+  });
+  return form.tree(results);
+}
+
+// ---- Other transforms ----
+
+/**
+ * Applies transforms one after the other, each to the updates of the one before.
+ *
+ * @param {...any} transforms of this module, or any `{ init, update }`
+ * @returns {Transform} its state is the array of theirs
+ */
+export function chain(...transforms) {
+  const parts = transforms.map((part, k) => stepsOf(`transforms[${k}]`, part));
+
+  /** @type {(grads: any, states: any[], params: any, prepared: any[], count: number) => any} */
+  const run = (grads, states, params, prepared, count) => {
+    let updates = grads;
+    for (let k = 0; k < count; k++) [updates, states[k]] = parts[k].update(updates, states[k], params, prepared[k]);
+    return updates;
+  };
+
+  return transform({
+    init(params) {
+      /** @type {any[]} */
+      const states = [];
+      try {
+        for (const { init } of parts) states.push(init(params));
+      } catch (error) {
+        disposeState(states);
+        throw error;
+      }
+      return states;
+    },
+    prepare(states, params, grads) {
+      if (array('state', states).length !== parts.length) throw rangeError('state', `of ${parts.length} transforms`, states);
+      return parts.map(({ prepare }, k) => prepare(states[k], params, k === 0 ? grads : undefined));
+    },
+    update: (grads, states, params, prepared) => [run(grads, states, params, prepared, parts.length), states],
+    step(grads, states, params, prepared) {
+      const last = parts.length - 1;
+      if (last < 0) return [stepBy({ ...identity }, grads, states, params, undefined)][0];
+      const updates = run(grads, states, params, prepared, last);
+      states[last] = stepBy(parts[last], updates, states[last], params, prepared[last]);
+      return states;
+    },
+  });
+}
+
+/** @type {Steps} what an empty chain does */
+const identity = { init: () => [], prepare: () => undefined, update: (grads, state) => [grads, state] };
+
+/**
+ * A transform that remembers nothing.
+ *
+ * @param {(state: TransformState, leaves: (Place | null)[]) => any} update
+ * @returns {Transform}
+ */
+function stateless(update) {
+  return transform({
+    init: (params) => new TransformState(new Form(params)),
+    prepare: (state, params, grads) => checkState(state, TransformState, grads, params),
+    update: (grads, state) => [update(state, state.form.read('grads', grads)), state],
+  });
+}
+
+/**
+ * Limits each element to [-maxDelta, maxDelta].
+ *
+ * @param {number} maxDelta
+ * @returns {Transform}
+ * @throws {TypeError | RangeError} if it is no finite number
+ */
+export function clip(maxDelta) {
+  finite('maxDelta', maxDelta);
+  return stateless((state, leaves) => state.map(leaves, (out, g, i) => {
+    const high = state.form.rounding(i)(maxDelta);
+    for (let j = 0; j < out.length; j++) {
+      const raised = g[j] < -high ? -high : g[j];
+      out[j] = raised > high ? high : raised;
+    }
+  }));
+}
+
+/**
+ * Scales all updates so that their norm, over all leaves together, is maxNorm at most: g <- (g (1 / norm)) maxNorm, unless
+ * norm < maxNorm. The squares of a leaf are summed in float64 and their sum is rounded: XLA's order of summation is its own
+ * affair, and may differ in the last place of the norm.
+ *
+ * @param {number} maxNorm
+ * @returns {Transform}
+ * @throws {TypeError | RangeError} if it is no finite number
+ */
+export function clipByGlobalNorm(maxNorm) {
+  finite('maxNorm', maxNorm);
+  return stateless((state, leaves) => {
+    let total = 0;
+    let widest = Math.fround;
+    leaves.forEach((leaf, i) => {
+      if (leaf === null) return;
+      const round = state.form.rounding(i);
+      let sum = 0;
+      for (const x of dataOf(leaf)) sum += round(x * x);
+      if (state.form.leaves[i].dtype === 'float64') widest = round;
+      total = widest(total + round(sum));
+    });
+    const norm = widest(Math.sqrt(total));
+    const isBelow = norm < widest(maxNorm);
+    return state.map(leaves, (out, g, i) => {
+      const round = state.form.rounding(i);
+      const [reciprocal, limit] = [round(1 / round(norm)), round(maxNorm)];
+      for (let j = 0; j < out.length; j++) out[j] = isBelow ? g[j] : round(g[j] * reciprocal) * limit;
+    });
+  });
+}
+
+/** A state that counts. */
+class CountState extends TransformState {
+  count = 0;
+
+  /** @returns {CountState} */
+  clone() {
+    const copy = new CountState(this.form);
+    copy.count = this.count;
+    return copy;
+  }
+}
+
+/**
+ * Adds weightDecay times the parameters: g <- g + weightDecay x. Before `rmsprop` that is L2 regularization; after it,
+ * with a negative number, decoupled weight decay.
+ *
+ * @param {number | Schedule} weightDecay
+ * @returns {Transform} whose `update` needs the parameters
+ * @throws {TypeError | RangeError} if it is neither a finite number nor a function
+ */
+export function addDecayedWeights(weightDecay) {
+  scheduleOf('weightDecay', weightDecay);
+  return transform({
+    init: (params) => new CountState(new Form(params)),
+    prepare(state, params, grads) {
+      checkState(state, CountState, grads, given('params', params));
+      return ask('weightDecay', weightDecay, state.count);
+    },
+    update(grads, state, params, rate) {
+      const leaves = state.form.read('grads', grads);
+      const values = state.form.read('params', params);
+      const updates = state.map(leaves, (out, g, i) => {
+        const round = state.form.rounding(i);
+        const x = dataOf(values[i]);
+        if (weightDecay === 0) out.set(g);
+        else for (let j = 0; j < out.length; j++) out[j] = g[j] + round(round(rate) * x[j]);
+      });
+      state.count = next(state.count);
+      return [updates, state];
+    },
+  });
+}
+
+/** The state of `ema`. */
+class EmaState extends TransformState {
+  #averages;
+
+  /** @param {Form} form */
+  constructor(form) {
+    super(form);
+    this.#averages = form.zeros();
+    /** Updates so far. */
+    this.count = 0;
+  }
+
+  /** @returns {any} the tree of averages */
+  get ema() {
+    return this.form.tree(this.#averages);
+  }
+
+  /**
+   * @param {number} i
+   * @returns {TensorData}
+   */
+  averageOf(i) {
+    return this.#averages[i].data;
+  }
+
+  /** @returns {EmaState} */
+  clone() {
+    const copy = new EmaState(this.form);
+    copy.count = this.count;
+    copyAll(this.#averages, copy.#averages);
+    return copy;
+  }
+
+  /** Frees all tensors. */
+  dispose() {
+    super.dispose();
+    for (const average of this.#averages) average.dispose();
+  }
+}
+
+/**
+ * Replaces updates by their exponential moving average: ema <- (1 - decay) g + decay ema.
+ *
+ * @param {number} decay
+ * @param {object} [options]
+ * @param {boolean} [options.debias] divide what is returned by 1 - decay^count, default true
+ * @returns {Transform}
+ * @throws {TypeError | RangeError} for an unknown option, or a value of the wrong kind, NaN or infinite
+ */
+export function ema(decay, options = {}) {
+  finite('decay', decay);
+  knownOptions('ema', options, ['debias']);
+  const debias = ofType('debias', options.debias ?? true, 'boolean');
+  return transform({
+    init: (params) => new EmaState(new Form(params)),
+    prepare: (state, params, grads) => checkState(state, EmaState, grads, params),
+    update(grads, state) {
+      const count = next(state.count);
+      const updates = state.map(state.form.read('grads', grads), (out, g, i) => {
+        const round = state.form.rounding(i);
+        const [kept, added] = [round(decay), round(1 - decay)];
+        const correction = debias ? biasCorrectionOf(decay, count, round) : 1;
+        const average = state.averageOf(i);
+        for (let j = 0; j < out.length; j++) {
+          average[j] = round(added * g[j]) + round(kept * average[j]);
+          out[j] = average[j] * correction;
+        }
+      });
+      state.count = count;
+      return [updates, state];
+    },
+  });
+}
+
+/** The state of `multiSteps`. */
+class MultiStepsState extends TransformState {
+  #means;
+
+  /**
+   * @param {Form} form
+   * @param {any} innerOptState
+   */
+  constructor(form, innerOptState) {
+    super(form);
+    /** The state of the optimizer inside. */
+    this.innerOptState = innerOptState;
+    /** Gradients gathered since the last update. */
+    this.miniStep = 0;
+    /** Updates so far. */
+    this.gradientStep = 0;
+    this.#means = form.zeros();
+  }
+
+  /** @returns {any} the tree of means of the gradients since the last update */
+  get accGrads() {
+    return this.form.tree(this.#means);
+  }
+
+  /**
+   * @param {number} i
+   * @returns {Tensor}
+   */
+  meanOf(i) {
+    return this.#means[i];
+  }
+
+  /** @returns {MultiStepsState} */
+  clone() {
+    const copy = new MultiStepsState(this.form, cloneState(this.innerOptState));
+    copy.miniStep = this.miniStep;
+    copy.gradientStep = this.gradientStep;
+    copyAll(this.#means, copy.#means);
+    return copy;
+  }
+
+  /** Frees all tensors, those of the state inside too. */
+  dispose() {
+    super.dispose();
+    for (const mean of this.#means) mean.dispose();
+    disposeState(this.innerOptState);
   }
 }

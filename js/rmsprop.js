@@ -11,11 +11,14 @@ import { autoName, camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
 import { clipSlices, updateRows } from './keras-rows.js';
-import { IndexedSlices, checkGradient, checkSlices, denseOf, describe, isIndexedSlices, isVariable, scalar } from './tensor.js';
+import {
+  IndexedSlices, checkGradient, checkSlices, denseOf, describe, isIndexedSlices, isTensor, isVariable, scalar, zerosOf,
+} from './tensor.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./tensor.js').Values} Values */
+/** @typedef {import('./tensor.js').TypedArray} TypedArray */
 /** @typedef {import('./tensor.js').TensorData} TensorData */
 /** @typedef {import('./schedules.js').LearningRateSchedule} LearningRateSchedule */
 /** @typedef {import('./gradients.js').Gradient} Gradient */
@@ -148,8 +151,14 @@ export class RMSprop {
   #flags = 0;
   /** The hyperparameters that are asked in each update. @type {Asked[]} */
   #asked = [];
-  /** @type {Engine | undefined} */
+  /** All variables that it is built for. @type {readonly Variable[]} */
+  #variables = [];
+  /** What updates those that are not overwritten. @type {Engine | undefined} */
   #engine;
+  /** The accumulators of those that are overwritten with their gradients. @type {Map<Variable, Tensor | null>} */
+  #overwritten = new Map();
+  /** The gradients that overwrite in this call. @type {[Variable, TypedArray][]} */
+  #overwrites = [];
   /** Where the gradients lie, where a hook aggregates them. @type {Arena | undefined} */
   #arena;
   #aggregate;
@@ -239,7 +248,7 @@ export class RMSprop {
    *   then per variable averages, gradient accumulators, velocities, momentums, average gradients
    */
   get variables() {
-    const slots = this.#engine?.slots.flatMap(({ tensors }) => tensors) ?? [];
+    const slots = this.#state().slots.flatMap(({ tensors }) => tensors).filter((tensor) => tensor !== null);
     return [this.#iteration, ...(this.#rate && !this.#generation.isOld ? [this.#rate] : []), ...slots];
   }
 
@@ -254,31 +263,42 @@ export class RMSprop {
    * @returns {Tensor | null} null when the variable is unknown or has no such slot
    */
   getSlot(variable, name) {
+    if (name === 'gradient_accumulator' && this.#overwritten.has(variable)) return this.#overwritten.get(variable) ?? null;
     return this.#engine?.slot(name)[this.#engine.indexOf(variable)] ?? null;
   }
 
   /**
    * Makes the slots. The first `apply` with variables does it too; a second call with the same variables does nothing.
    *
-   * @param {readonly Variable[]} variables float32, of one memory, each once
+   * @param {readonly Variable[]} variables floating, of one memory, each once; at least one that is not overwritten with
+   *   its gradient
    * @throws {TypeError | RangeError} for other variables; nothing is allocated then
    */
   build(variables) {
     this.#ready('build');
     checkVariables(variables);
-    const built = this.#engine?.variables ?? variables;
+    const built = this.#engine ? this.#variables : variables;
     if (variables.length !== built.length || variables.some((variable, i) => variable !== built[i])) {
       throw rangeError('variables', 'those the optimizer is built for', variables);
     }
     if (!this.#engine) {
-      const engine = new Engine(variables, this.#slotSpecs());
+      const isOverwritten = (/** @type {Variable} */ { overwriteWithGradient }) => !this.#generation.isOld && overwriteWithGradient;
+      const updated = variables.filter((variable) => !isOverwritten(variable));
+      const engine = new Engine(updated, this.#slotSpecs());
       try {
-        if (this.#aggregate) this.#arena = new Arena(variables);
+        for (const variable of variables.filter(isOverwritten)) {
+          const { memory, dtype, shape } = variable;
+          this.#overwritten.set(variable, this.#options.gradientAccumulationSteps ? zerosOf(memory, dtype, shape) : null);
+        }
+        if (this.#aggregate) this.#arena = new Arena(updated);
       } catch (error) {
+        for (const accumulator of this.#overwritten.values()) accumulator?.dispose();
+        this.#overwritten.clear();
         engine.dispose();
         throw error;
       }
       this.#engine = engine;
+      this.#variables = [...variables];
       if (this.#generation.isOld) setAll('average', variables.map((variable) => this.getSlot(variable, 'average')).filter((slot) => slot !== null), variables);
     }
     this.#writeConstants();
@@ -372,12 +392,13 @@ export class RMSprop {
     this.#ready('finalizeVariableValues');
     if (!this.#options.useEma) return;
     const engine = this.#built();
-    const targets = variables ?? engine.variables;
+    const targets = variables ?? this.#variables;
     checkVariables(targets);
-    if (targets.length !== engine.variables.length) {
-      throw rangeError('variables', `the ${engine.variables.length} that the optimizer is built for`, targets);
+    if (targets.length !== this.#variables.length) {
+      throw rangeError('variables', `the ${this.#variables.length} that the optimizer is built for`, targets);
     }
-    if (this.#iteration.data[0]) setAll('average', targets, engine.slot('average'));
+    const averaged = targets.filter((_, i) => !this.#overwritten.has(this.#variables[i]));
+    if (this.#iteration.data[0]) setAll('average', averaged, engine.slot('average'));
   }
 
   /**
@@ -481,10 +502,10 @@ export class RMSprop {
 
   /** @returns {Float32Array} all weights of the built variables, one after the other, in build order */
   exportParameters() {
-    const { variables } = this.#built();
-    const flat = new Float32Array(totalSize(variables));
+    this.#built();
+    const flat = new Float32Array(totalSize(this.#variables));
     let end = 0;
-    for (const { data } of variables) flat.set(data, (end += data.length) - data.length);
+    for (const { data } of this.#variables) flat.set(data, (end += data.length) - data.length);
     return flat;
   }
 
@@ -496,7 +517,8 @@ export class RMSprop {
    */
   importParameters(flat) {
     this.#ready('importParameters');
-    const { variables } = this.#built();
+    this.#built();
+    const variables = this.#variables;
     if (!(flat instanceof Float32Array)) throw typeError('flat', 'a Float32Array', flat);
     if (flat.length !== totalSize(variables)) throw rangeError('flat', `of length ${totalSize(variables)}`, flat);
     let end = 0;
@@ -514,7 +536,8 @@ export class RMSprop {
     knownOptions('save', options, ['variables']);
     const variables = ofType('variables', options.variables ?? false, 'boolean');
     const counters = { iteration: this.#iteration.data[0], learning_rate: this.#rate?.data[0] };
-    return saveState(this.#dialect, this.#built(), { config: this.getConfig(), counters, variables });
+    this.#built();
+    return saveState(this.#dialect, this.#state(), { config: this.getConfig(), counters, variables });
   }
 
   /**
@@ -526,7 +549,8 @@ export class RMSprop {
    */
   load(bytes) {
     this.#ready('load');
-    const { counters, targets, values } = readState(this.#dialect, this.#built(), bytes);
+    this.#built();
+    const { counters, targets, values } = readState(this.#dialect, this.#state(), bytes);
     const { iteration, learning_rate: rate } = counters;
     integer('iteration of the checkpoint', iteration, 0);
     if (rate !== undefined) finite('learning_rate of the checkpoint', rate);
@@ -541,6 +565,7 @@ export class RMSprop {
     this.#blocked = 'it is disposed';
     this.#engine?.dispose();
     this.#arena?.dispose();
+    for (const accumulator of this.#overwritten.values()) accumulator?.dispose();
     this.#iteration.dispose();
     this.#rate?.dispose();
   }
@@ -557,13 +582,14 @@ export class RMSprop {
   #stage(gradients, given) {
     if (!gradients) return this.#stageOwn();
     if (gradients.length === 0) return undefined;
-    const variables = given ?? this.#built().variables;
+    if (!given) this.#built();
+    const variables = given ?? this.#variables;
     checkVariables(variables);
     if (gradients.length !== variables.length) {
       throw rangeError('gradients', `as many as variables, ${variables.length}`, gradients);
     }
     for (const variable of variables) {
-      if (this.#engine?.indexOf(variable) === -1) {
+      if (this.#engine && !this.#variables.includes(variable)) {
         throw rangeError('variables', 'those the optimizer is built for', describe(variable));
       }
     }
@@ -572,8 +598,13 @@ export class RMSprop {
     if (!this.#engine) this.build(variables);
     const engine = this.#built();
     this.#rows.clear();
+    this.#overwrites.length = 0;
     engine.variables.forEach((_, i) => engine.setGradient(i, null));
-    variables.forEach((variable, i) => this.#stageOne(engine, engine.indexOf(variable), gradients[i]));
+    variables.forEach((variable, i) => {
+      const gradient = gradients[i];
+      if (!this.#overwritten.has(variable)) this.#stageOne(engine, engine.indexOf(variable), gradient);
+      else if (gradient !== null) this.#stageOverwrite(variable, gradient);
+    });
     return engine;
   }
 
@@ -631,7 +662,36 @@ export class RMSprop {
       if (isIndexedSlices(gradient)) this.#stageOne(engine, i, gradient);
       else engine.setGradient(i, gradient);
     }
+    if (this.#overwritten.size) {
+      this.#overwrites.length = 0;
+      for (const variable of this.#overwritten.keys()) {
+        if (variable.gradient !== null) this.#stageOverwrite(variable, variable.gradient);
+      }
+    }
     return engine;
+  }
+
+  /**
+   * @param {Variable} variable that is overwritten
+   * @param {Gradient} gradient checked
+   */
+  #stageOverwrite(variable, gradient) {
+    const values = isIndexedSlices(gradient) ? denseOf(variable, gradient) : checkGradient(variable, gradient);
+    this.#overwrites.push([variable, isTensor(values) ? values.data : values]);
+  }
+
+  /**
+   * Replaces variables by their gradients; under accumulation by the largest of each window, elementwise.
+   *
+   * @param {boolean} holds whether the call only accumulates
+   */
+  #overwrite(holds) {
+    for (const [variable, gradient] of this.#overwrites) {
+      const accumulator = this.#overwritten.get(variable);
+      const values = Array.from(gradient, (g, i) => (accumulator ? Math.max(g, accumulator.data[i]) : g));
+      if (accumulator) accumulator.data.set(holds ? values : values.map(() => 0));
+      if (!holds) variable.data.set(values);
+    }
   }
 
   /** @returns {boolean} whether the next call only accumulates */
@@ -706,8 +766,10 @@ export class RMSprop {
     engine.copyNumber('ema_momentum', this.#emaMomentum, updates ? 1 : 0);
     engine.setWord('flags', flags);
     engine.place();
+    if (this.#overwrites.length) this.#overwrite(holds);
     if (this.#rows.size) this.#updateRows(engine);
-    engine.step();
+    // Keras leaves the averages, too, where nothing but overwriting is to be done.
+    if (!this.#overwrites.length || engine.hasGradients) engine.step();
 
     // The update stands, whatever a constraint does: the others run, the call counts, and only then it is reported.
     const failure = this.#constrain(engine);
@@ -762,7 +824,7 @@ export class RMSprop {
       missing++;
       if (!this.#warned.has(engine.variables[i])) isNew = true;
     }
-    if (missing === engine.variables.length) throw noGradients();
+    if (missing === engine.variables.length && !this.#overwrites.length) throw noGradients();
     if (!isNew) return;
     const without = engine.variables.filter((_, i) => !engine.hasGradient(i));
     for (const variable of without) this.#warned.add(variable);
@@ -824,6 +886,14 @@ export class RMSprop {
 
   get #dialect() {
     return this.#generation.isOld ? 'keras-2.11' : 'keras';
+  }
+
+  /** @returns {import('./checkpoint.js').State} */
+  #state() {
+    const slots = this.slotNames.map((name) => ({
+      name, tensors: this.#variables.map((variable) => this.getSlot(variable, name)),
+    }));
+    return { variables: this.#variables, slots };
   }
 
   #slotSpecs() {

@@ -235,6 +235,11 @@ export class Variable extends Tensor {
     this.name = name;
     /** Whether a model should hand it to an optimizer. */
     this.trainable = trainable;
+    /**
+     * Whether a step replaces the variable by its gradient instead of updating it, as Keras's `overwrite_with_gradient`:
+     * for scales and histories that a loss function computes as gradients. To be set before an optimizer is built.
+     */
+    this.overwriteWithGradient = false;
     /** Called with the variable after each step that gave it a gradient, to change it in place; after the average. */
     this.constraint = constraint;
   }

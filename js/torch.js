@@ -159,9 +159,12 @@ export class RMSprop {
       throw new TypeError(`param_group must be an object with params, but got ${show(group)}`);
     }
     knownOptions('group', group, ['params', ...OPTIONS, ...LIMITS]);
-    const params = checkParams(group.params);
-    const options = { ...given(group), params, ...withoutKeys({ ...this.#defaults }, Object.keys(given(group))) };
-    Object.defineProperty(options, 'params', { value: params, enumerable: true });
+    const { params: own, ...rest } = group;
+    const params = checkParams(own);
+    const options = /** @type {ParamGroup} */ ({ params, ...given(rest) });
+    // Options in PyTorch's order: the group's own first.
+    Object.assign(options, { ...this.#defaults, ...options });
+    Object.defineProperty(options, 'params', { writable: false, configurable: false });
     checkGroup(options);
     if (this.#groups.some(({ counts }) => params.some((variable) => counts.has(variable)))) {
       throw new RangeError('some parameters appear in more than one parameter group');
@@ -493,15 +496,6 @@ function constrain(variables) {
  */
 function given(options) {
   return /** @type {T} */ (Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)));
-}
-
-/**
- * @param {Record<string, any>} object
- * @param {readonly string[]} keys
- * @returns {any} without those keys
- */
-function withoutKeys(object, keys) {
-  return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
 }
 
 /**

@@ -30,8 +30,8 @@ import {
 /**
  * @typedef {object} GradientOptions
  * @property {Variable | readonly Variable[]} varList the variables to train; there is no collection to take them from
- * @property {0 | 1 | 2} [gateGradients] one of the GATE constants, default GATE_OP; ignored, there is no graph to order
- * @property {0 | 1 | 2 | null} [aggregationMethod] a value of `tf.AggregationMethod`; ignored
+ * @property {number} [gateGradients] one of the GATE constants, default GATE_OP; ignored, there is no graph to order
+ * @property {number | null} [aggregationMethod] a value of `tf.AggregationMethod`; ignored
  * @property {boolean} [colocateGradientsWithOps] ignored
  * @property {Tensor | Values} [gradLoss] gradient of the loss: handed to the loss function as its last argument
  */
@@ -408,7 +408,7 @@ function checkGlobalStep(step) {
   const expectation = 'a variable of one integer';
   if (!isTensor(step)) throw typeError('globalStep', expectation, step);
   if (step.isDisposed) throw disposedError(step);
-  if (step.size !== 1) throw rangeError('globalStep', expectation, describe(step));
+  if (step.size !== 1) throw rangeError('globalStep.size', '1', step.size);
   if (!Number.isInteger(step.data[0])) throw rangeError('globalStep', expectation, step.data[0]);
 }
 

@@ -176,6 +176,9 @@ for (const golden of load('keras_golden.json').cases) {
     }
     const optimizer = goldenOptimizer(hyper);
     const variables = golden.init.map((/** @type {number[]} */ values) => variable(values));
+    golden.overwrite?.forEach((/** @type {boolean} */ overwrites, /** @type {number} */ i) => {
+      variables[i].overwriteWithGradient = overwrites;
+    });
     for (const { grads, expect = {}, repeat = 1 } of golden.steps) {
       for (let k = 0; k < repeat; k++) {
         const gradients = grads.map((/** @type {(number | string)[]} */ g) => g.map((x) => (x === 'inf' ? Infinity : x)));
