@@ -186,3 +186,156 @@ for (const { file, rule, count } of /** @type {const} */ ([
       + missing.map((/** @type {any} */ { id }) => id).join(', '));
   });
 }
+
+// ---- The tests and errors of Keras 2.15 ----
+
+/** @param {any} options */
+const old = (options) => RMSprop.fromConfig({ ...options, rule: 'keras-2.11' });
+
+test("the 2.15 documentation's example: 10 becomes 9.683772", () => {
+  const x = variable(10);
+  old({ learning_rate: 0.1 }).apply([10], [x]);
+  assert.ok(Math.abs(x.data[0] - 9.683772) < 1e-6);
+});
+
+test("Keras 2.15's testMovingAverageOptimizer: averages start at the variables and take in those with a gradient", (t) => {
+  t.mock.method(console, 'warn', () => {});
+  // rho 1 and epsilon 1 make every root 1: SGD, which that test steps.
+  const sgd = old({ learning_rate: 1, rho: 1, epsilon: 1, use_ema: true, ema_momentum: 0.5, ema_overwrite_frequency: 3 });
+  const variables = [variable([2]), variable([2]), variable([2])];
+  for (const expected of [[1, 2, 1], [0, 2, 0], [-0.125, 2, -0.125]]) {
+    sgd.apply([[1], null, [1]], variables);
+    assert.deepEqual(variables.map((v) => v.data[0]), expected);
+  }
+});
+
+test("Keras 2.15's testClipGlobalNorm and testSparseGradientsWorkAsExpected", () => {
+  const variables = [variable([0, 0]), variable([0, 0])];
+  old({ learning_rate: 1, rho: 1, epsilon: 1, global_clipnorm: 1 }).apply([[100, 100], [100, 100]], variables);
+  for (const v of variables) assert.ok(v.data.every((x) => Math.abs(x + 0.5) < 1e-6));
+  const [dense, sparse] = [variable([1, 1, 1, 1, 1], { dtype: 'float64' }), variable([1, 1, 1, 1, 1], { dtype: 'float64' })];
+  const [a, b] = [old({ learning_rate: 0.002 }), old({ learning_rate: 0.002 })];
+  for (let step = 0; step < 5; step++) {
+    a.apply([[0, 1, 1.5, 0, 0]], [dense]);
+    b.apply([indexedSlices([1, 1.5], [1, 2])], [sparse]);
+  }
+  assert.deepEqual(sparse.data, dense.data);
+});
+
+/** The recorded constructor calls of Keras 2.15, as our options; those of TensorFlow's own mechanisms have none. */
+const constructorCalls = /** @type {Record<string, any>} */ ({
+  'decay=1': { decay: 1 },
+  'gradient_aggregator=1': { gradient_aggregator: 1 },
+  'gradient_transformers=1': { gradient_transformers: 1 },
+  'foo=1': { foo: 1 },
+  'clipnorm=-1': { clipnorm: -1 },
+  'clipvalue=-1': { clipvalue: -1 },
+  'global_clipnorm=-1': { global_clipnorm: -1 },
+  'momentum=-1': { momentum: -1 },
+  'rho=-1': { rho: -1 },
+  'epsilon=-1': { epsilon: -1 },
+  'weight_decay=-1': { weight_decay: -1 },
+  'learning_rate=-1': { learning_rate: -1 },
+  'clipnorm and global_clipnorm': { clipnorm: 1, global_clipnorm: 1 },
+  'ema_momentum=1.5': { use_ema: true, ema_momentum: 1.5 },
+  'ema_momentum=1.5 without use_ema': { ema_momentum: 1.5 },
+  'ema_overwrite_frequency=0': { use_ema: true, ema_overwrite_frequency: 0 },
+  'ema_overwrite_frequency=2.5': { use_ema: true, ema_overwrite_frequency: 2.5 },
+  'integer learning rate': { learning_rate: 1 },
+  'callable learning rate': { learning_rate: () => 1 },
+});
+
+test('the constructor refuses what the real Keras 2.15 refused, and nothing else', (t) => {
+  const { errors } = load('tensorflow_2.15.1_keras_2_11.json');
+  let checked = 0;
+  for (const { id, error } of errors) {
+    if (!(id in constructorCalls)) continue;
+    const call = () => old(constructorCalls[id]).dispose();
+    if (error === null) assert.doesNotThrow(call, id);
+    else assert.throws(call, (thrown) => thrown instanceof TypeError || thrown instanceof RangeError, id);
+    checked++;
+  }
+  assert.equal(checked, Object.keys(constructorCalls).length);
+  const others = errors.filter((/** @type {any} */ { id }) => !(id in constructorCalls)).map((/** @type {any} */ { id }) => id);
+  t.diagnostic(`${checked} constructor calls; in tests/unit or not ours: ${others.join('; ')}`);
+});
+
+test('the calls refuse what the real Keras 2.15 refused', () => {
+  const [v, stranger] = [variable([1, 2]), variable([1, 2])];
+  const optimizer = old({});
+  optimizer.build([v]);
+  assert.throws(() => optimizer.apply([[1, 1]], [stranger]), RangeError);
+  assert.throws(() => optimizer.apply([null], [v]), /No gradients provided for any variable/);
+  assert.throws(() => optimizer.excludeFromWeightDecay({ names: 'v' }), /only be used before the optimizer is built/);
+  const scheduled = old({ learning_rate: new schedules.ExponentialDecay({ initialLearningRate: 1, decaySteps: 1, decayRate: 0.5 }) });
+  assert.throws(() => { scheduled.learningRate = 0.1; }, TypeError);
+});
+
+test('the configs and the state of both generations are those that the real Keras printed', () => {
+  const { facts } = load('tensorflow_2.15.1_keras_2_11.json');
+  for (const { hyper, order, config } of facts.filter((/** @type {any} */ { id }) => id === 'get_config')) {
+    const ours = old(hyper).getConfig();
+    assert.deepEqual(Object.keys(ours), order);
+    const { learning_rate: rate, ...rest } = config;
+    assert.equal(Math.fround(Number(rate)), ours.learning_rate);
+    assert.deepEqual(ours, { ...rest, learning_rate: ours.learning_rate });
+  }
+  for (const [{ facts: list }, rule] of /** @type {const} */ ([
+    [load('tensorflow_2.15.1_keras_2_11.json'), 'keras-2.11'], [load('keras_3.15.1_tensorflow.json'), 'keras'],
+  ])) {
+    for (const { hyper, names, paths } of list.filter((/** @type {any} */ { id }) => id === 'variables')) {
+      const optimizer = RMSprop.fromConfig({ ...hyper, rule });
+      const [a, b] = [variable([1], { name: 'a' }), variable([2], { name: 'b' })];
+      optimizer.build([a, b]);
+      const ours = optimizer.variables.map((tensor) => {
+        for (const v of [a, b]) {
+          const slot = optimizer.slotNames.find((name) => optimizer.getSlot(v, name) === tensor);
+          if (slot) return names ? `${slot}/${v.name}:0` : `rmsprop/${v.name}_${slot}`;
+        }
+        const name = tensor.dtype === 'int32' ? 'iteration' : 'learning_rate';
+        return names ? `${name}:0` : `rmsprop/${name}`;
+      });
+      assert.deepEqual(ours, names ?? paths);
+    }
+  }
+});
+
+test('slices of one row stay apart in Keras 3: each is squared on its own', () => {
+  const { facts, errors } = load('keras_3.15.1_tensorflow.json');
+  const recorded = facts.filter((/** @type {any} */ { id }) => id.startsWith('duplicate indices are not merged'));
+  assert.equal(recorded.length, 2);
+  for (const { duplicate, velocity, variable: weights } of recorded) {
+    const v = variable([[1], [1], [1], [1]]);
+    const optimizer = new RMSprop({ learningRate: 1, rho: 0.5 });
+    optimizer.apply([duplicate ? indexedSlices([[1], [2], [4]], [0, 2, 0]) : indexedSlices([[5], [2]], [0, 2])], [v]);
+    assert.deepEqual(optimizer.getSlot(v, 'velocity')?.data, numbersOf(velocity));
+    assert.deepEqual(v.data, numbersOf(weights));
+  }
+  const scaled = new RMSprop({ lossScaleFactor: 2 });
+  assert.equal(errors.filter((/** @type {any} */ { error }) => error === 'TypeError').length, 2);
+  assert.throws(() => scaled.apply([indexedSlices([1], [0])], [variable([1, 2])]), TypeError);
+});
+
+test('two sparse steps end at the numbers that Keras 3 printed, under every option that treats slices in its own way', (t) => {
+  const { errors } = load('keras_3.15.1_tensorflow.json');
+  const options = /** @type {Record<string, any>} */ ({
+    'weight_decay (all rows decay)': { weightDecay: 0.1 },
+    'global_clipnorm (merges duplicates)': { globalClipnorm: 0.5 },
+    'epsilon=0': { epsilon: 0 },
+    'centered, negative variance estimate': { centered: true },
+  });
+  let checked = 0;
+  for (const { id, error, result } of errors) {
+    const name = Object.keys(options).find((key) => id.includes(key));
+    if (error !== null || name === undefined) continue;
+    const v = variable([[1], [1], [1], [1]]);
+    const optimizer = new RMSprop({ learningRate: 1, rho: 0.5, ...options[name] });
+    const indices = id.endsWith('duplicate indices') ? [0, 2, 0] : [0, 2, 1];
+    for (let step = 0; step < 2; step++) optimizer.apply([indexedSlices([[1], [2], [4]], indices)], [v]);
+    const printed = [...result.matchAll(/'([^']+)'/g)].map(([, number]) => Math.fround(number === 'nan' ? NaN : Number(number)));
+    assert.deepEqual([...v.data], printed, id);
+    checked++;
+  }
+  t.diagnostic(`${checked} results; TensorFlow refuses shared rows where a denominator is 0 or NaN, we do not`);
+  assert.equal(checked, 6);
+});
