@@ -51,6 +51,19 @@ function sumOf(terms, first, count, packet, round) {
 }
 
 /**
+ * What Keras 3 takes for the sum of squares in its global norm: each slice is squared on its own, and then they add up.
+ *
+ * @param {Variable} variable
+ * @param {IndexedSlices} slices
+ * @returns {number} in the variable's type
+ */
+export function sumOfSquares(variable, { indices, values }) {
+  const round = roundingOf(variable);
+  const squares = denseOf(variable, /** @type {IndexedSlices} */ ({ indices, values: values.map((g) => round(round(g) ** 2)) }));
+  return sumOf(squares, 0, squares.length, variable.dtype === 'float32' ? 8 : 4, round);
+}
+
+/**
  * Clips the values of slices as they are, by value or by their norm.
  *
  * @param {Variable} variable

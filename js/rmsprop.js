@@ -10,7 +10,7 @@ import { gradientsOf, setAll, unzip } from './gradients.js';
 import { autoName, camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
-import { clipSlices, updateRows } from './keras-rows.js';
+import { clipSlices, sumOfSquares, updateRows } from './keras-rows.js';
 import {
   IndexedSlices, checkGradient, checkSlices, denseOf, describe, isIndexedSlices, isTensor, isVariable, scalar, zerosOf,
 } from './tensor.js';
@@ -633,7 +633,7 @@ export class RMSprop {
       engine.setGradient(index, gradient === null ? null : variable.placeGradient(gradient));
       return;
     }
-    // Accumulators, hooks and the global norm take the rows merged; the other clips take the slices as they are.
+    // Accumulators, hooks and the global clip take the rows merged; the other clips take the slices as they are.
     const { gradientAccumulationSteps, globalClipnorm } = this.#options;
     let slices = gradient;
     let isClipped = false;
@@ -646,7 +646,9 @@ export class RMSprop {
     const dense = variable.placeGradient(denseOf(variable, slices));
     engine.setGradient(index, dense, isClipped);
     const sharesRows = new Set(slices.indices).size < slices.indices.length;
-    if (isClipped && sharesRows && !this.#generation.isOld) this.#rows.set(index, { slices, dense });
+    if (!sharesRows || this.#generation.isOld || this.#aggregate || gradientAccumulationSteps) return;
+    if (isClipped) this.#rows.set(index, { slices, dense });
+    else engine.setSumSquares(index, sumOfSquares(variable, slices));
   }
 
   #stageOwn() {
