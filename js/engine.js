@@ -48,8 +48,6 @@ export class Engine {
   #values = [];
   /** Where it writes an update instead of changing the value. @type {(Tensor | null | undefined)[]} */
   #updates = [];
-  /** Sums of squares that norm clips take instead of the gradients' own. @type {Map<number, number>} */
-  #sums = new Map();
   /** Byte offset of one block: the scratch of norm clips, the step options, the tensor list. */
   #block = 0;
   #optionsOffset = 0;
@@ -182,7 +180,6 @@ export class Engine {
    */
   setGradient(index, gradient, isClipped = false) {
     if (this.#rows.size) this.#dropRows(index);
-    if (this.#sums.size) this.#sums.delete(index);
     this.#gradients[index] = gradient;
     if (isClipped || this.#hasClipped) this.#setKeeps(index, constants.RMS_KEEP_GRADIENT, isClipped);
     this.#hasClipped ||= isClipped;
@@ -360,33 +357,9 @@ export class Engine {
     this.#kernels.rms_prepare(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, byteOffset);
   }
 
-  /**
-   * Replaces the sum of squares of a staged gradient, which the global norm is made of.
-   *
-   * @param {number} index
-   * @param {number} sum
-   */
-  setSumSquares(index, sum) {
-    this.#sums.set(index, sum);
-  }
-
   /** One step of all variables, by the options and addresses written before. */
   step() {
-    if (this.#sums.size) this.#stepBySums();
-    else this.#kernels.rms_step(this.#optionsOffset, this.#tensorsOffset, this.#variables.length);
-  }
-
-  #stepBySums() {
-    this.#kernels.rms_sum_squares(this.#optionsOffset, this.#tensorsOffset, this.#variables.length);
-    const isDouble = this.#variables[0].dtype === 'float64';
-    const sums = new (isDouble ? Float64Array : Float32Array)(this.#memory.buffer, this.#block, this.#variables.length);
-    let place = 0;
-    for (let i = 0; i < this.#variables.length; i++) {
-      if (this.#gradients[i] === null) continue;
-      sums[place] = this.#sums.get(i) ?? sums[place];
-      place++;
-    }
-    this.#kernels.rms_range(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, 0, -1);
+    this.#kernels.rms_step(this.#optionsOffset, this.#tensorsOffset, this.#variables.length);
   }
 
   /**

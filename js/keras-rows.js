@@ -64,6 +64,17 @@ export function sumOfSquares(variable, { indices, values }) {
 }
 
 /**
+ * @param {import('./engine.js').Engine} engine placed, its variables of one type
+ * @param {ReadonlyMap<number, number>} sums of the variables whose gradients are slices that share rows
+ * @returns {number} the square of the global norm
+ */
+export function totalSquares(engine, sums) {
+  const [{ dtype }] = engine.variables;
+  const all = engine.sumSquares().map((sum, i) => sums.get(i) ?? sum).filter((_, i) => engine.hasGradient(i));
+  return sumOf(all, 0, all.length, dtype === 'float32' ? 8 : 4, dtype === 'float32' ? Math.fround : (x) => x);
+}
+
+/**
  * Clips the values of slices as they are, by value or by their norm.
  *
  * @param {Variable} variable

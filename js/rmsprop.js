@@ -10,7 +10,7 @@ import { gradientsOf, setAll, unzip } from './gradients.js';
 import { autoName, camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
-import { clipSlices, sumOfSquares, updateRows } from './keras-rows.js';
+import { clipSlices, sumOfSquares, totalSquares, updateRows } from './keras-rows.js';
 import {
   IndexedSlices, checkGradient, checkSlices, denseOf, describe, isIndexedSlices, isTensor, isVariable, scalar, zerosOf,
 } from './tensor.js';
@@ -168,6 +168,8 @@ export class RMSprop {
   #warned = new Set();
   /** Slices of the call that share rows, by variable. @type {Map<number, { slices: IndexedSlices, dense: Tensor }>} */
   #rows = new Map();
+  /** What the global norm takes for the sum of squares of such slices, by variable. @type {Map<number, number>} */
+  #sums = new Map();
   /** Why no call can be made now. @type {string | undefined} */
   #blocked;
 
@@ -598,6 +600,7 @@ export class RMSprop {
     if (!this.#engine) this.build(variables);
     const engine = this.#built();
     this.#rows.clear();
+    this.#sums.clear();
     this.#overwrites.length = 0;
     engine.variables.forEach((_, i) => engine.setGradient(i, null));
     variables.forEach((variable, i) => {
@@ -648,13 +651,14 @@ export class RMSprop {
     const sharesRows = new Set(slices.indices).size < slices.indices.length;
     if (!sharesRows || this.#generation.isOld || this.#aggregate || gradientAccumulationSteps) return;
     if (isClipped) this.#rows.set(index, { slices, dense });
-    else engine.setSumSquares(index, sumOfSquares(variable, slices));
+    else this.#sums.set(index, sumOfSquares(variable, slices));
   }
 
   #stageOwn() {
     const engine = this.#built();
     const { variables } = engine;
     if (this.#rows.size) this.#rows.clear();
+    if (this.#sums.size) this.#sums.clear();
     for (let i = 0; i < variables.length; i++) {
       const { gradient } = variables[i];
       if (isIndexedSlices(gradient)) this.#check(variables[i], gradient);
@@ -771,7 +775,8 @@ export class RMSprop {
     if (this.#overwrites.length) this.#overwrite(holds);
     if (this.#rows.size) this.#updateRows(engine);
     // Keras leaves the averages, too, where nothing but overwriting is to be done.
-    if (!this.#overwrites.length || engine.hasGradients) engine.step();
+    if (this.#sums.size) engine.stepWithSum(totalSquares(engine, this.#sums));
+    else if (!this.#overwrites.length || engine.hasGradients) engine.step();
 
     // The update stands, whatever a constraint does: the others run, the call counts, and only then it is reported.
     const failure = this.#constrain(engine);
