@@ -67,3 +67,37 @@ test('TensorFlow.js 4.22 is met to the bit, save for its sign of epsilon in the 
   }
   t.diagnostic(`${cases.length} cases, ${values} values, largest distance 0 ulp`);
 });
+
+/** The objectives of tfjs's own tests: the cost, and its gradient. */
+const objectives = /** @type {Record<string, (x: Float32Array) => { cost: number, gradient: Float32Array }>} */ ({
+  sum_squares: (x) => ({ cost: x.reduce((sum, xi) => sum + xi * xi, 0), gradient: x.map((xi) => 2 * xi) }),
+  square_of_sum: (x) => {
+    const sum = x.reduce((a, b) => a + b, 0);
+    return { cost: sum ** 2, gradient: x.map(() => 2 * sum) };
+  },
+});
+
+const golden = JSON.parse(readFileSync(new URL('tfjs_golden.json', import.meta.url), 'utf8')).cases;
+for (const { id, what, hyper, init, objective, steps, tolerance } of golden) {
+  test(`golden case ${id}: ${what}`, () => {
+    const { learningRate, decay: rho, momentum, epsilon, centered } = hyper;
+    const v = variable(init[0], { name: 'x' });
+    const make = () => new RMSprop({ learningRate, rho, momentum: () => momentum, epsilon, centered });
+    let optimizer = make();
+    optimizer.build([v]);
+    for (const { expect, atol = tolerance.atol } of steps) {
+      const { cost, gradient } = objectives[objective](/** @type {Float32Array} */ (v.data));
+      if (expect.cost !== undefined) assert.ok(Math.abs(cost - expect.cost) <= atol, `cost ${cost} is not ${expect.cost}`);
+      // Half of these tests are about going on from a saved state.
+      const state = optimizer.save();
+      optimizer.dispose();
+      optimizer = make();
+      optimizer.build([v]);
+      optimizer.load(state);
+      optimizer.apply([gradient], [v]);
+      expect.vars?.[0].forEach((/** @type {number} */ x, /** @type {number} */ i) =>
+        assert.ok(Math.abs(v.data[i] - x) <= atol, `x[${i}] ${v.data[i]} is not ${x}`));
+      if (expect.iterations !== undefined) assert.equal(optimizer.iterations, expect.iterations);
+    }
+  });
+}
