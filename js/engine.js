@@ -324,7 +324,7 @@ export class Engine {
   /**
    * Writes all addresses into the tensor list. Call it when the last check has passed: `step` uses what it wrote.
    *
-   * @throws {Error} if a variable, its slot or its gradient is disposed
+   * @throws {Error} if a variable, its slot or its gradient is disposed; a variable without gradient may be
    */
   place() {
     this.#refreshViews();
@@ -334,6 +334,11 @@ export class Engine {
       const gradient = this.#gradients[i];
       const value = this.#values[i] ?? this.#variables[i];
       const update = this.#updates[i];
+      if (gradient === null && value.isDisposed) {
+        // The kernels pass over a tensor without addresses.
+        words.fill(0, base, base + layout.tensor.length / 4);
+        continue;
+      }
       words[base + layout.tensor.value / 4] = value.byteOffset;
       words[base + layout.tensor.update / 4] = update ? update.byteOffset : 0;
       words[base + layout.tensor.gradient / 4] = gradient === null ? 0 : gradient.byteOffset;
@@ -410,7 +415,7 @@ export class Engine {
   /** The scratch of the norm clips, one number for each gradient; the variables have one type. */
   #sums() {
     const Sums = this.#variables[0].dtype === 'float64' ? Float64Array : Float32Array;
-    return new Sums(this.#memory.buffer, this.#block, this.#variables.length);
+    return new Sums(/** @type {ArrayBuffer} */ (this.#memory.buffer), this.#block, this.#variables.length);
   }
 
   /** @param {number} index */

@@ -737,7 +737,9 @@ function pairsOf(lossAndGradients, varList, ...rest) {
     throw new RangeError(`a tape is required when a loss is passed: pass a function that returns it with gradients, got ${loss}`);
   }
   const fn = ofType('lossAndGradients', lossAndGradients, 'function');
-  const variables = [typeof varList === 'function' ? varList() : varList].flat(Infinity);
+  /** @type {any[]} */
+  const lists = [typeof varList === 'function' ? varList() : varList];
+  const variables = lists.flat(Infinity);
   variables.forEach((variable, i) => checkIsVariable(`variables[${i}]`, variable));
   const gradients = callLoss(fn, variables, ...rest);
   if (gradients.length !== variables.length) {
@@ -756,9 +758,9 @@ function initialValues(variable, name, initializer) {
   if (typeof initializer === 'function') {
     return variable.checked(`the initial value of slot ${show(name)}`, initializer([...variable.shape])).slice();
   }
-  const value = { zeros: 0, ones: 1 }[ofType('initializer', initializer, 'string')];
-  if (value === undefined) throw rangeError('initializer', "'zeros', 'ones' or a function", initializer);
-  return new Float64Array(variable.size).fill(value);
+  const known = ['zeros', 'ones'].indexOf(ofType('initializer', initializer, 'string'));
+  if (known === -1) throw rangeError('initializer', "'zeros', 'ones' or a function", initializer);
+  return new Float64Array(variable.size).fill(known);
 }
 
 /**

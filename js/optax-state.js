@@ -1,6 +1,6 @@
 /**
- * What the states of optax's transforms have in common: the form of the parameters they were made for, checks of other trees
- * against it, and tensors to write results to.
+ * What the states of optax's transforms have in common: the form of the parameters they were made for, checks of other
+ * trees against it, and tensors to write results to.
  */
 import { rangeError, typeError } from './check.js';
 import { Memory } from './memory.js';
@@ -11,7 +11,14 @@ import { flatten, isPlain, leavesOf, unflatten } from './tree.js';
 /** @typedef {import('./tensor.js').TensorData} TensorData */
 /** @typedef {import('./tree.js').Tree} Tree */
 /** @typedef {Tensor | TensorData} Place of the numbers of a leaf, of the leaf's dtype */
-/** @typedef {{ path: string, memory: Memory, dtype: 'float32' | 'float64', shape: readonly number[], size: number }} Spec of a leaf */
+/**
+ * @typedef {object} Spec of a leaf
+ * @property {string} path where it is, to follow the name of the tree
+ * @property {Memory} memory
+ * @property {'float32' | 'float64'} dtype
+ * @property {readonly number[]} shape
+ * @property {number} size
+ */
 
 /** The array type of each dtype that can be trained. */
 const ARRAYS = Object.freeze({ float32: Float32Array, float64: Float64Array });
@@ -37,7 +44,9 @@ export class Form {
         if (leaf.memory !== this.memory) throw rangeError(name, 'in the memory of the other leaves', leaf.memory);
       }
       const dtype = isTensor(leaf) ? leaf.dtype : leaf.constructor.name.replace('Array', '').toLowerCase();
-      if (dtype !== 'float32' && dtype !== 'float64') throw typeError(name, 'of float32 or float64', isTensor(leaf) ? dtype : leaf);
+      if (dtype !== 'float32' && dtype !== 'float64') {
+        throw typeError(name, 'of float32 or float64', isTensor(leaf) ? dtype : leaf);
+      }
       const [shape, size] = isTensor(leaf) ? [leaf.shape, leaf.size] : [[leaf.length], leaf.length];
       return { path: paths[i], memory: this.memory, dtype, shape, size };
     });
@@ -46,8 +55,8 @@ export class Form {
   /**
    * @param {string} name what messages call the tree
    * @param {unknown} tree
-   * @returns {(Place | null)[]} its leaves: tensors as they are, typed arrays as ones of the leaf's dtype that no growing
-   *   memory detaches; null where it has none
+   * @returns {(Place | null)[]} its leaves: tensors as they are, typed arrays as ones of the leaf's dtype that no
+   *   growing memory detaches; null where it has none
    * @throws {TypeError | RangeError | Error} if it is no tree of this structure with leaves of these sizes
    */
   read(name, tree) {
@@ -56,7 +65,7 @@ export class Form {
       const { path, dtype, size } = this.leaves[i];
       if (!isTensor(leaf)) {
         if (leaf.length !== size) throw rangeError(name + path, `of length ${size}`, leaf);
-        const isUsable = leaf instanceof ARRAYS[dtype] && leaf.buffer !== this.memory.buffer;
+        const isUsable = leaf.constructor.name === ARRAYS[dtype].name && leaf.buffer !== this.memory.buffer;
         return isUsable ? /** @type {TensorData} */ (leaf) : ARRAYS[dtype].from(leaf);
       }
       if (leaf.isDisposed) throw disposedError(leaf);
@@ -69,19 +78,32 @@ export class Form {
 
   /**
    * @param {unknown} params
+   * @returns {Place[]} its leaves, as `read` returns them
+   * @throws {TypeError | RangeError | Error} see `read`; if a leaf is null
+   */
+  values(params) {
+    return this.read('params', params).map((place, i) => {
+      if (place === null) throw typeError(`params${this.leaves[i].path}`, 'a tensor or typed array', place);
+      return place;
+    });
+  }
+
+  /**
+   * @param {unknown} params
    * @returns {Place[]} its leaves, to be written to
-   * @throws {TypeError | RangeError | Error} see `read`; if a leaf is null, there twice, or cannot be written in place
+   * @throws {TypeError | RangeError | Error} see `values`; if a leaf is there twice, or cannot be written in place
    */
   writable(params) {
     const leaves = leavesOf('params', params, this.structure);
-    if (new Set(leaves).size !== leaves.length) throw rangeError('params', 'a tree with each leaf once', params);
-    return this.read('params', params).map((place, i) => {
-      const name = `params${this.leaves[i].path}`;
-      if (place === null) throw typeError(name, 'a tensor or typed array', place);
-      // `read` has copied what is of another type, or a view that would be detached by the growth of its memory.
-      if (place !== leaves[i]) throw typeError(name, `a tensor, or a ${this.leaves[i].dtype} array outside of linear memory`, leaves[i]);
-      return place;
+    const places = this.values(params);
+    places.forEach((place, i) => {
+      // `read` has copied what is of another type, or a view that would be detached when its memory grows.
+      if (place === leaves[i]) return;
+      const { path, dtype } = this.leaves[i];
+      throw typeError(`params${path}`, `a tensor, or a ${dtype} array outside of linear memory`, leaves[i]);
     });
+    if (new Set(places).size !== places.length) throw rangeError('params', 'a tree with each leaf once', params);
+    return places;
   }
 
   /** @returns {Tensor[]} zeros for each leaf */
@@ -204,6 +226,8 @@ export function dataOf(place) {
 }
 
 /**
+ * Copies the numbers of tensors.
+ *
  * @param {readonly Tensor[]} from
  * @param {readonly Tensor[]} to
  */
@@ -238,8 +262,8 @@ function clone(state) {
 }
 
 /**
- * Frees the linear memory of a state, and of the updates that its transform returned; or the tensors of any other tree, of
- * parameters that are no longer needed. Calling it again does nothing.
+ * Frees the linear memory of a state, and of the updates that its transform returned; or the tensors of any other tree,
+ * of parameters that are no longer needed. Calling it again does nothing.
  *
  * @param {unknown} state
  */

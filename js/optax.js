@@ -1,9 +1,10 @@
 /**
  * RMSprop as optax has it, and the transforms that go with it: names, defaults, arithmetic and order of optax 0.2.8 run
- * operation by operation, where every operation is rounded on its own. Under jit XLA fuses products with sums; that mode
- * is not ours.
+ * operation by operation, where every operation is rounded on its own. Under jit XLA fuses products with sums; that
+ * mode is not ours.
  *
- *     const optimizer = chain(clipByGlobalNorm(1), rmsprop({ learningRate: cosineDecaySchedule({ initValue: 0.01, decaySteps: 100 }) }));
+ *     const learningRate = cosineDecaySchedule({ initValue: 0.01, decaySteps: 100 });
+ *     const optimizer = chain(clipByGlobalNorm(1), rmsprop({ learningRate }));
  *     const state = optimizer.init(params);
  *     const [updates] = optimizer.update(gradients, state, params);
  *     const next = applyUpdates(params, updates);         // or, in place: optimizer.step(gradients, state, params)
@@ -11,12 +12,13 @@
  * Parameters, gradients and updates are trees (tree.js) of tensors or of Float32Array and Float64Array. A null in the
  * place of a gradient passes through: that leaf has no update, and its state stays.
  *
- * What is mutated. A state lies in linear memory: `update` and `step` change it and return it, so that JAX's
- * `updates, state = optimizer.update(gradients, state)` reads the same; keep an older one by `cloneState`. `update` leaves
- * gradients and parameters alone. Where a gradient is a typed array its update is a new typed array; where it is a tensor
- * the update is a tensor of the state, which the next `update` overwrites and `disposeState` frees. `applyUpdates` makes new
- * leaves, of which new tensors are the caller's to dispose of. `step` changes the parameters. A call that throws has changed
- * nothing, if the transforms are those of this module.
+ * What is mutated. A state lies in linear memory: `update` and `step` change it and return it, so that JAX's `updates,
+ * state = optimizer.update(gradients, state)` reads the same; keep an older one by `cloneState`. `update` leaves
+ * gradients and parameters alone. Where a gradient is a typed array its update is a new typed array; where it is a
+ * tensor the update is a tensor of the state, which the next `update` overwrites and `disposeState` frees.
+ * `applyUpdates` makes new leaves, of which new tensors are the caller's to dispose of. `step` changes the parameters.
+ * A call that throws has changed nothing, if all transforms are those of this module and memory is not exhausted in the
+ * middle of a chain.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { Engine, constants } from './engine.js';
@@ -34,11 +36,12 @@ export { cloneState, disposeState };
 /** @typedef {import('./engine.js').SlotField} SlotField */
 /** @typedef {(count: number) => number} Schedule from the number of updates before this one */
 /**
- * @typedef {object} Transform optax's GradientTransformation, and `step`; a transform of the user's own may do without `step`
+ * @typedef {object} Transform optax's GradientTransformation, and `step`; a transform of the user's own may do without
+ *   `step`
  * @property {(params: any) => any} init the state for parameters of this form; they are only looked at
  * @property {(grads: any, state: any, params?: any) => [any, any]} update the updates and the state, which is changed
- * @property {(grads: any, state: any, params: any) => any} step adds the updates to the parameters in place and returns the
- *   state: the bits of `update` and `applyUpdates`
+ * @property {(grads: any, state: any, params: any) => any} step adds the updates to the parameters in place and returns
+ *   the state: the bits of `update` and `applyUpdates`
  */
 /**
  * @typedef {object} RmspropOptions
@@ -60,16 +63,18 @@ const MAX_COUNT = 2 ** 31 - 1;
 const STEPS = Symbol('steps');
 
 /**
+ * @template S the state
  * @typedef {object} Steps of a transform: everything that can fail comes before anything changes
- * @property {(params: any) => any} init
- * @property {(state: any, params: any, grads?: any) => any} prepare checks everything and asks the schedules, whose answers it
- *   returns; grads undefined: they are another transform's updates and not there yet
- * @property {(grads: any, state: any, params: any, prepared: any) => [any, any]} update
- * @property {(grads: any, state: any, params: any, prepared: any) => any} [step] without it `update` and an addition
+ * @property {(params: any) => S} init
+ * @property {(state: S, params: any, grads?: any) => any} prepare checks everything and asks the schedules, whose
+ *   answers it returns; grads undefined: they are another transform's updates and not there yet
+ * @property {(grads: any, state: S, params: any, prepared: any) => [any, S]} update
+ * @property {(grads: any, state: S, params: any, prepared: any) => S} [step] without it `update` and an addition
  */
 
 /**
- * @param {Steps} steps
+ * @template S
+ * @param {Steps<S>} steps
  * @returns {Transform}
  */
 function transform(steps) {
@@ -77,7 +82,8 @@ function transform(steps) {
     [STEPS]: steps,
     init: steps.init,
     /** @type {Transform['update']} */
-    update(grads, state, params) {
+    update(grads, state, maybe) {
+      const params = maybe ?? undefined; // as Python's None
       return steps.update(grads, state, params, steps.prepare(state, params, given('grads', grads)));
     },
     /** @type {Transform['step']} */
@@ -89,7 +95,7 @@ function transform(steps) {
 }
 
 /**
- * @param {Steps} steps
+ * @param {Steps<any>} steps
  * @param {any} grads
  * @param {any} state
  * @param {any} params
@@ -110,7 +116,7 @@ function stepBy(steps, grads, state, params, prepared) {
 /**
  * @param {string} name
  * @param {unknown} transformation of this module or of the user's own
- * @returns {Steps}
+ * @returns {Steps<any>}
  */
 function stepsOf(name, transformation) {
   const { init, update, [STEPS]: steps } = ofType(name, transformation, 'object');
@@ -141,7 +147,7 @@ function checkState(state, type, grads, params) {
   if (!(state instanceof type)) throw typeError('state', 'what init of this transform returned', state);
   if (state.isDisposed) throw new Error('state is disposed');
   if (grads !== undefined) state.form.read('grads', grads);
-  if (params !== undefined) state.form.read('params', params);
+  if (params !== undefined) state.form.values(params);
   return state;
 }
 
@@ -260,7 +266,8 @@ class RmspropState extends TransformState {
       return [];
     }
     // All tensors are made before anything is copied, for memory that grows detaches views.
-    const inputs = gradients.map((gradient, i) => (gradient === null || isTensor(gradient) ? gradient : this.#inputs.at(i)));
+    const inputs = gradients.map((gradient, i) =>
+      (gradient === null || isTensor(gradient) ? gradient : this.#inputs.at(i)));
     const targets = gradients.map((gradient, i) => {
       const value = values?.[i];
       if (gradient === null) return null;
@@ -380,9 +387,7 @@ export function rmsprop(options) {
     init: (params) => new RmspropState(new Form(params), slots),
     prepare(state, params, grads) {
       checkState(state, RmspropState, grads, params);
-      if (!state.has(slots)) {
-        throw rangeError('state', `one with ${slots.map(({ name }) => name).join(', ')}, as these options need it`, state);
-      }
+      if (!state.has(slots)) throw rangeError('state', `one with ${slots.map(({ name }) => name).join(', ')}`, state);
       return ask('learningRate', rate, state.count);
     },
     update(grads, state, _, learningRate) {
@@ -399,14 +404,17 @@ export function rmsprop(options) {
 /**
  * @param {Tree} params left alone
  * @param {Tree} updates as `update` returned them
- * @returns {any} a new tree of new leaves: params + updates, each sum rounded once to the type of the parameter; where the
- *   update is null a copy of the parameter. New tensors are the caller's to dispose of.
+ * @returns {any} a new tree of new leaves: params + updates, each sum rounded once to the type of the parameter; where
+ *   the update is null a copy of the parameter. New tensors are the caller's to dispose of.
  * @throws {TypeError | RangeError | Error} if the trees differ
  */
 export function applyUpdates(params, updates) {
   const form = new Form(params);
   const [values, changes] = [form.read('params', params), form.read('updates', updates)];
-  const results = values.map((value) => (isTensor(value) ? tensor(value, { memory: value.memory }) : value?.slice() ?? null));
+  const results = values.map((value) => {
+    if (isTensor(value)) return tensor(value, { memory: value.memory });
+    return value === null ? null : value.slice();
+  });
   results.forEach((result, i) => {
     const change = changes[i];
     if (result !== null && change !== null) add(dataOf(result), dataOf(result), dataOf(change));
@@ -421,8 +429,10 @@ export function applyUpdates(params, updates) {
  *
  * @param {...any} transforms of this module, or any `{ init, update }`
  * @returns {Transform} its state is the array of theirs
+ * @throws {TypeError | RangeError} if there is none, or one is anything else
  */
 export function chain(...transforms) {
+  if (transforms.length === 0) throw rangeError('transforms', 'at least one', transforms);
   const parts = transforms.map((part, k) => stepsOf(`transforms[${k}]`, part));
 
   /** @type {(grads: any, states: any[], params: any, prepared: any[], count: number) => any} */
@@ -445,22 +455,20 @@ export function chain(...transforms) {
       return states;
     },
     prepare(states, params, grads) {
-      if (array('state', states).length !== parts.length) throw rangeError('state', `of ${parts.length} transforms`, states);
+      if (array('state', states).length !== parts.length) {
+        throw rangeError('state', `that of ${parts.length} transforms`, states);
+      }
       return parts.map(({ prepare }, k) => prepare(states[k], params, k === 0 ? grads : undefined));
     },
     update: (grads, states, params, prepared) => [run(grads, states, params, prepared, parts.length), states],
     step(grads, states, params, prepared) {
       const last = parts.length - 1;
-      if (last < 0) return [stepBy({ ...identity }, grads, states, params, undefined)][0];
       const updates = run(grads, states, params, prepared, last);
       states[last] = stepBy(parts[last], updates, states[last], params, prepared[last]);
       return states;
     },
   });
 }
-
-/** @type {Steps} what an empty chain does */
-const identity = { init: () => [], prepare: () => undefined, update: (grads, state) => [grads, state] };
 
 /**
  * A transform that remembers nothing.
@@ -495,9 +503,9 @@ export function clip(maxDelta) {
 }
 
 /**
- * Scales all updates so that their norm, over all leaves together, is maxNorm at most: g <- (g (1 / norm)) maxNorm, unless
- * norm < maxNorm. The squares of a leaf are summed in float64 and their sum is rounded: XLA's order of summation is its own
- * affair, and may differ in the last place of the norm.
+ * Scales all updates so that their norm, over all leaves together, is maxNorm at most: g <- (g (1 / norm)) maxNorm,
+ * unless norm < maxNorm. The squares of a leaf are summed in float64 and their sum is rounded: XLA's order of summation
+ * is its own affair, and may differ in the last place of the norm.
  *
  * @param {number} maxNorm
  * @returns {Transform}
@@ -556,7 +564,7 @@ export function addDecayedWeights(weightDecay) {
     },
     update(grads, state, params, rate) {
       const leaves = state.form.read('grads', grads);
-      const values = state.form.read('params', params);
+      const values = state.form.values(params);
       const updates = state.map(leaves, (out, g, i) => {
         const round = state.form.rounding(i);
         const x = dataOf(values[i]);
@@ -669,10 +677,31 @@ class MultiStepsState extends TransformState {
 
   /**
    * @param {number} i
-   * @returns {Tensor}
+   * @param {TensorData} gradient of leaf i
+   * @returns {TensorData} a new array: its mean with this gradient, mean + (g - mean) / n
    */
-  meanOf(i) {
-    return this.#means[i];
+  meanWith(i, gradient) {
+    const round = this.form.rounding(i);
+    const mean = this.#means[i].data.slice();
+    for (let j = 0; j < mean.length; j++) mean[j] += round(round(gradient[j] - mean[j]) / (this.miniStep + 1));
+    return mean;
+  }
+
+  /**
+   * Counts a gradient in.
+   *
+   * @param {readonly (TensorData | null)[]} means with it
+   * @param {boolean} isLast they have been used for an update
+   * @param {number} every
+   */
+  take(means, isLast, every) {
+    this.miniStep = (this.miniStep + 1) % every;
+    if (isLast) this.gradientStep = next(this.gradientStep);
+    this.#means.forEach(({ data }, i) => {
+      data.set(means[i] ?? data);
+      // Times 0, as optax does it: a mean that is not finite becomes NaN and stays that.
+      if (isLast) for (let j = 0; j < data.length; j++) data[j] *= 0;
+    });
   }
 
   /** @returns {MultiStepsState} */
@@ -690,4 +719,62 @@ class MultiStepsState extends TransformState {
     for (const mean of this.#means) mean.dispose();
     disposeState(this.innerOptState);
   }
+}
+
+/**
+ * Gathers gradients over several calls and updates once, by their mean, which runs along: mean <- mean + (g - mean) /
+ * n.
+ *
+ * As in optax, the optimizer inside computes an update in every call, in between on a copy of its state; what is
+ * returned then is that update times 0: zeros with its signs. The means have the type of the leaves (optax's are
+ * float32).
+ *
+ * @param {any} optimizer a transform of this module, or any `{ init, update }`
+ * @param {number | ((gradientStep: number) => number)} every how many gradients make an update, an integer from 1; a
+ *   function gets the number of updates before
+ * @returns {Transform}
+ * @throws {TypeError | RangeError} if it is anything else
+ */
+export function multiSteps(optimizer, every) {
+  const inner = stepsOf('optimizer', optimizer);
+  if (typeof every !== 'function') integer('every', every, 1, MAX_COUNT);
+
+  return transform({
+    init(params) {
+      const innerOptState = inner.init(params);
+      try {
+        return new MultiStepsState(new Form(params), innerOptState);
+      } catch (error) {
+        disposeState(innerOptState);
+        throw error;
+      }
+    },
+    prepare(state, params, grads) {
+      checkState(state, MultiStepsState, grads, params);
+      const count = typeof every === 'number' ? every : integer('every', every(state.gradientStep), 1, MAX_COUNT);
+      return { count, prepared: inner.prepare(state.innerOptState, params) };
+    },
+    update(grads, state, params, { count, prepared }) {
+      const { form } = state;
+      const leaves = form.read('grads', grads);
+      const means = leaves.map((leaf, i) => (leaf === null ? null : state.meanWith(i, dataOf(leaf))));
+      const isLast = state.miniStep === count - 1;
+      const before = isLast ? state.innerOptState : cloneState(state.innerOptState);
+      let changes;
+      try {
+        const [updates, after] = inner.update(form.tree(means), before, params, prepared);
+        changes = form.read('updates', updates);
+        if (isLast) state.innerOptState = after;
+      } finally {
+        if (!isLast) disposeState(before);
+      }
+      state.take(means, isLast, count);
+      const factor = isLast ? 1 : 0;
+      const emitted = state.map(leaves.map((leaf, i) => changes[i] && leaf), (out, _, i) => {
+        const change = dataOf(/** @type {Place} */ (changes[i]));
+        for (let j = 0; j < out.length; j++) out[j] = factor * change[j];
+      });
+      return [emitted, state];
+    },
+  });
 }

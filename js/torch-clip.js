@@ -33,19 +33,19 @@ export function clipGradNorm(params, maxNorm, options = {}) {
   if (gradients.length === 0) return 0;
 
   // Each sum is taken in float64 and rounded to the type of what it sums, the total to the wider of them.
-  const round = gradients.some(({ dtype }) => dtype === 'float64') ? (/** @type {number} */ x) => x : Math.fround;
-  const norms = gradients.map(({ dtype, data }) => dtype === 'float64' ? norm(data, normType) : Math.fround(norm(data, normType)));
-  const total = round(norm(norms, normType));
+  const wider = gradients.some(({ dtype }) => dtype === 'float64') ? 'float64' : 'float32';
+  const norms = gradients.map(({ dtype, data }) => rounded(dtype, norm(data, normType)));
+  const total = rounded(wider, norm(norms, normType));
   if (errorIfNonfinite && !Number.isFinite(total)) {
     throw new Error(`The total norm of order ${normType} for gradients from \`params\` is non-finite, so it cannot be `
       + 'clipped. To disable this error and scale the gradients by the non-finite norm anyway, set '
       + '`errorIfNonfinite: false`');
   }
-  const reciprocal = round(1 / round(total + round(1e-6)));
-  const factor = Math.min(round(reciprocal * round(maxNorm)), 1);
+  const reciprocal = rounded(wider, 1 / rounded(wider, total + rounded(wider, 1e-6)));
+  const factor = Math.min(rounded(wider, reciprocal * rounded(wider, maxNorm)), 1);
   for (const { dtype, data } of gradients) {
-    const k = dtype === 'float64' ? factor : Math.fround(factor);
-    for (let i = 0; i < data.length; i++) data[i] *= k;
+    const own = rounded(dtype, factor);
+    for (let i = 0; i < data.length; i++) data[i] *= own;
   }
   return total;
 }
@@ -80,11 +80,22 @@ function gradientsOf(name, params) {
     if (!isVariable(variable)) throw typeError('params', 'variables', variable);
     const { gradient } = variable;
     if (gradient === null) continue;
-    if (!isTensor(gradient)) throw new Error(`${name} does not support sparse gradients, ${describe(variable)} has one`);
+    if (!isTensor(gradient)) {
+      throw new Error(`${name} does not support sparse gradients, ${describe(variable)} has one`);
+    }
     if (gradient.isDisposed) throw disposedError(gradient);
     gradients.push(gradient);
   }
   return gradients;
+}
+
+/**
+ * @param {string} dtype
+ * @param {number} x
+ * @returns {number}
+ */
+function rounded(dtype, x) {
+  return dtype === 'float64' ? x : Math.fround(x);
 }
 
 /**

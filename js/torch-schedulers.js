@@ -1,7 +1,8 @@
 /**
- * The schedulers of `torch.optim.lr_scheduler`: they write the rates, and some the momentums, of an optimizer's parameter
- * groups, once when they are made and then at each `step()`. They reckon as PyTorch does, in float64 and, where PyTorch
- * goes from one rate to the next, by recurrence; powers and cosines are the package's own, the same on every engine.
+ * The schedulers of `torch.optim.lr_scheduler`: they write the rates, and some the momentums, of an optimizer's
+ * parameter groups, once when they are made and then at each `step()`. They reckon as PyTorch does, in float64 and,
+ * where PyTorch goes from one rate to the next, by recurrence; powers and cosines are the package's own, the same on
+ * every engine.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { cos, log, pow } from './math.js';
@@ -12,7 +13,8 @@ import { isTensor } from './tensor.js';
 /** @typedef {{ readonly paramGroups: readonly ParamGroup[] }} Optimizer */
 /**
  * @typedef {object} Resume
- * @property {number} [lastEpoch] the last step of a run that is resumed: the groups have their `initialLr` then; default -1
+ * @property {number} [lastEpoch] the last step of a run that is resumed, in which the groups have their `initialLr`;
+ *   default -1
  */
 
 /** Where PyTorch's names are not the JavaScript ones in snake_case. @type {Record<string, string>} */
@@ -52,7 +54,7 @@ export class LRScheduler {
     return this.#optimizer;
   }
 
-  /** @returns {number} calls of `step`, the constructor's included */
+  /** @returns {number} calls of `step`, the constructor's included; warm restarts do not count, as in PyTorch */
   get stepCount() {
     return this.#stepCount;
   }
@@ -76,16 +78,24 @@ export class LRScheduler {
    * @throws {RangeError} if the schedule has no next; nothing has changed then
    */
   step() {
-    this.moveTo(this.lastEpoch + 1);
+    this.#stepCount++;
+    try {
+      this.moveTo(this.lastEpoch + 1);
+    } catch (error) {
+      this.#stepCount--;
+      throw error;
+    }
   }
 
   /**
    * @returns {Record<string, any>} PyTorch's dictionary: all that the scheduler knows but the optimizer
    */
   stateDict() {
-    const own = Object.entries(this).filter(([, value]) => typeof value !== 'function');
+    // As in PyTorch, functions are not saved.
+    const own = Object.entries(this).map(([name, value]) =>
+      [pythonName(name), typeof value === 'function' ? null : value]);
     return structuredClone({
-      ...Object.fromEntries(own.map(([name, value]) => [pythonName(name), value])),
+      ...Object.fromEntries(own),
       _step_count: this.#stepCount,
       _last_lr: this.#lastLr,
     });
@@ -104,7 +114,7 @@ export class LRScheduler {
     array('_last_lr', lastLr).forEach((lr, i) => finite(`_last_lr[${i}]`, lr));
     const loaded = Object.entries(this).flatMap(([name, value]) => {
       const key = pythonName(name);
-      return stateDict[key] === undefined ? [] : [[name, alike(key, stateDict[key], value)]];
+      return stateDict[key] == null || typeof value === 'function' ? [] : [[name, alike(key, stateDict[key], value)]];
     });
     Object.assign(this, Object.fromEntries(loaded));
     this.#stepCount = stepCount;
@@ -142,12 +152,10 @@ export class LRScheduler {
   moveTo(epoch) {
     const before = this.lastEpoch;
     this.lastEpoch = epoch;
-    this.#stepCount++;
     try {
       this.write(this.getLr());
     } catch (error) {
       this.lastEpoch = before;
-      this.#stepCount--;
       throw error;
     }
   }
@@ -187,7 +195,7 @@ export class StepLR extends LRScheduler {
     this.begin(lastEpoch);
   }
 
-  /** @inheritdoc */
+  /** @inheritDoc */
   getLr() {
     if (this.lastEpoch === 0 || this.lastEpoch % this.stepSize !== 0) return this.currentLrs();
     return this.currentLrs().map((lr) => lr * this.gamma);
@@ -212,7 +220,7 @@ export class MultiStepLR extends LRScheduler {
     this.begin(lastEpoch);
   }
 
-  /** @inheritdoc */
+  /** @inheritDoc */
   getLr() {
     const times = this.milestones[this.lastEpoch];
     if (times === undefined) return this.currentLrs();
@@ -238,7 +246,7 @@ export class ConstantLR extends LRScheduler {
     this.begin(lastEpoch);
   }
 
-  /** @inheritdoc */
+  /** @inheritDoc */
   getLr() {
     const rates = this.currentLrs();
     if (this.lastEpoch === 0) return rates.map((lr) => lr * this.factor);
@@ -270,7 +278,7 @@ export class LinearLR extends LRScheduler {
     this.begin(lastEpoch);
   }
 
-  /** @inheritdoc */
+  /** @inheritDoc */
   getLr() {
     const rates = this.currentLrs();
     if (this.lastEpoch === 0) return rates.map((lr) => lr * this.startFactor);
@@ -294,7 +302,7 @@ export class ExponentialLR extends LRScheduler {
     this.begin(lastEpoch);
   }
 
-  /** @inheritdoc */
+  /** @inheritDoc */
   getLr() {
     return this._isInitial ? this.currentLrs() : this.currentLrs().map((lr) => lr * this.gamma);
   }
@@ -314,7 +322,7 @@ export class PolynomialLR extends LRScheduler {
     this.begin(lastEpoch);
   }
 
-  /** @inheritdoc */
+  /** @inheritDoc */
   getLr() {
     if (this._isInitial || this.lastEpoch > this.totalIters) return this.currentLrs();
     const quotient = (1 - this.lastEpoch / this.totalIters) / (1 - (this.lastEpoch - 1) / this.totalIters);
@@ -337,7 +345,7 @@ export class CosineAnnealingLR extends LRScheduler {
     this.begin(lastEpoch);
   }
 
-  /** @inheritdoc */
+  /** @inheritDoc */
   getLr() {
     const { lastEpoch, tMax, etaMin } = this;
     const rates = this.currentLrs();
@@ -364,7 +372,9 @@ export class CosineAnnealingWarmRestarts extends LRScheduler {
     super(optimizer);
     const { t0, tMult = 1, etaMin = 0, lastEpoch = -1 } = checked(this, options, ['t0', 'tMult', 'etaMin']);
     if (!(Number.isInteger(t0) && t0 > 0)) throw new RangeError(`Expected positive integer t0, but got ${show(t0)}`);
-    if (!(Number.isInteger(tMult) && tMult >= 1)) throw new RangeError(`Expected integer tMult >= 1, but got ${show(tMult)}`);
+    if (!(Number.isInteger(tMult) && tMult >= 1)) {
+      throw new RangeError(`Expected integer tMult >= 1, but got ${show(tMult)}`);
+    }
     this.t0 = t0;
     this.tI = t0;
     this.tMult = tMult;
@@ -373,13 +383,15 @@ export class CosineAnnealingWarmRestarts extends LRScheduler {
     this.begin(lastEpoch);
   }
 
-  /** @inheritdoc */
+  /** @inheritDoc */
   getLr() {
     const { etaMin, tCur, tI } = this;
     return this.baseLrs.map((base) => etaMin + (base - etaMin) * (1 + cos(Math.PI * tCur / tI)) / 2);
   }
 
   /**
+   * Writes the rates of an epoch into the groups.
+   *
    * @param {number} [epoch] any epoch >= 0, in fractions too; default the next
    * @throws {RangeError} for another; nothing has changed then
    */
@@ -445,7 +457,9 @@ export class OneCycleLR extends LRScheduler {
     }
     const counts = totalSteps == null ? { epochs, stepsPerEpoch } : { totalSteps };
     for (const [name, count] of Object.entries(counts)) {
-      if (!(Number.isInteger(count) && count > 0)) throw new RangeError(`Expected positive integer ${name}, but got ${show(count)}`);
+      if (!Number.isInteger(count) || Number(count) <= 0) {
+        throw new RangeError(`Expected positive integer ${name}, but got ${show(count)}`);
+      }
     }
     if (!(pctStart >= 0 && pctStart <= 1)) {
       throw new RangeError(`Expected float between 0 and 1 pctStart, but got ${show(pctStart)}`);
@@ -463,7 +477,7 @@ export class OneCycleLR extends LRScheduler {
     this.totalSteps = totalSteps ?? /** @type {number} */ (epochs) * /** @type {number} */ (stepsPerEpoch);
     const peak = pctStart * this.totalSteps - 1;
     const end = this.totalSteps - 1;
-    /** @type {Phase[]} */
+    /** As PyTorch's state dict has them. */
     this._schedulePhases = threePhase ? [
       phase(peak, 'initial_lr', 'max_lr', 'max_momentum', 'base_momentum'),
       phase(2 * pctStart * this.totalSteps - 2, 'max_lr', 'initial_lr', 'base_momentum', 'max_momentum'),
@@ -487,7 +501,7 @@ export class OneCycleLR extends LRScheduler {
     this.begin(lastEpoch);
   }
 
-  /** @inheritdoc */
+  /** @inheritDoc */
   getLr() {
     this.#checkEpoch(this.lastEpoch);
     const { paramGroups } = this.optimizer;
@@ -530,8 +544,6 @@ export class OneCycleLR extends LRScheduler {
   }
 }
 
-/** @typedef {{ end_step: number, start_lr: string, end_lr: string, start_momentum: string, end_momentum: string }} Phase */
-
 /** PyTorch's names of a group's limits, and where they are. */
 const LIMITS = /** @type {Record<string, 'initialLr' | 'maxLr' | 'minLr' | 'maxMomentum' | 'baseMomentum'>} */ ({
   initial_lr: 'initialLr',
@@ -547,7 +559,7 @@ const LIMITS = /** @type {Record<string, 'initialLr' | 'maxLr' | 'minLr' | 'maxM
  * @param {string} endLr
  * @param {string} startMomentum
  * @param {string} endMomentum
- * @returns {Phase} as PyTorch's state dict has it
+ * @returns {Record<'start_lr' | 'end_lr' | 'start_momentum' | 'end_momentum', string> & { end_step: number }}
  */
 function phase(end, startLr, endLr, startMomentum, endMomentum) {
   return { end_step: end, start_lr: startLr, end_lr: endLr, start_momentum: startMomentum, end_momentum: endMomentum };
@@ -555,9 +567,6 @@ function phase(end, startLr, endLr, startMomentum, endMomentum) {
 
 /** Moves the rates between `baseLr` and `maxLr`, up and down again; the momentums go the other way. */
 export class CyclicLR extends LRScheduler {
-  /** @type {((x: number) => number) | null} */
-  #scaleFn;
-
   /**
    * @param {Optimizer} optimizer
    * @param {object} options
@@ -593,10 +602,12 @@ export class CyclicLR extends LRScheduler {
     else if (!['triangular', 'triangular2', 'exp_range'].includes(mode)) {
       throw new RangeError(`mode is invalid and scaleFn is null: got ${show(mode)}`);
     }
-    if (scaleMode !== 'cycle' && scaleMode !== 'iterations') throw rangeError('scaleMode', "'cycle' or 'iterations'", scaleMode);
+    if (scaleMode !== 'cycle' && scaleMode !== 'iterations') {
+      throw rangeError('scaleMode', "'cycle' or 'iterations'", scaleMode);
+    }
     this.mode = mode;
     this.gamma = finite('gamma', gamma);
-    this.#scaleFn = scaleFn;
+    this._scaleFnCustom = scaleFn;
     this.scaleMode = scaleFn !== null ? scaleMode : mode === 'exp_range' ? 'iterations' : 'cycle';
     this.cycleMomentum = ofType('cycleMomentum', cycleMomentum, 'boolean');
     this.baseMomentums = perGroup('baseMomentum', optimizer, baseMomentum);
@@ -614,7 +625,7 @@ export class CyclicLR extends LRScheduler {
     this.baseLrs = baseLrs;
   }
 
-  /** @inheritdoc */
+  /** @inheritDoc */
   getLr() {
     const cycle = Math.floor(1 + this.lastEpoch / this.totalSize);
     const x = 1 + this.lastEpoch / this.totalSize - cycle;
@@ -634,7 +645,7 @@ export class CyclicLR extends LRScheduler {
    * @returns {number}
    */
   #scale(x) {
-    if (this.#scaleFn) return finite('the result of scaleFn', this.#scaleFn(x));
+    if (this._scaleFnCustom) return finite('the result of scaleFn', this._scaleFnCustom(x));
     if (this.mode === 'triangular2') return 1 / pow(2, x - 1);
     return this.mode === 'exp_range' ? pow(this.gamma, x) : 1;
   }
@@ -659,7 +670,9 @@ export class ReduceLROnPlateau extends LRScheduler {
     const {
       mode = 'min', factor = 0.1, patience = 10, threshold = 1e-4, thresholdMode = 'rel', cooldown = 0, minLr = 0,
       eps = 1e-8,
-    } = checked(this, options, ['mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'cooldown', 'minLr', 'eps'], false);
+    } = checked(this, options, [
+      'mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'cooldown', 'minLr', 'eps',
+    ], false);
     if (finite('factor', factor) >= 1) throw new RangeError(`Factor should be < 1.0, got ${factor}`);
     if (mode !== 'min' && mode !== 'max') throw new RangeError(`mode ${show(mode)} is unknown!`);
     if (thresholdMode !== 'rel' && thresholdMode !== 'abs') {
@@ -683,6 +696,8 @@ export class ReduceLROnPlateau extends LRScheduler {
   }
 
   /**
+   * Counts an epoch, and reduces the rates if its time has come.
+   *
    * @param {number} [metrics] of the epoch; NaN is no improvement
    * @throws {TypeError} if it is no number
    * @throws {Error} if groups have been added and `minLr` was a list; nothing has changed then
@@ -709,21 +724,31 @@ export class ReduceLROnPlateau extends LRScheduler {
   }
 
   /**
+   * @returns {Record<string, any>} PyTorch's dictionary, which has less of the common part
+   */
+  stateDict() {
+    const { base_lrs: _lrs, _step_count, _is_initial, _get_lr_called_within_step, ...state } = super.stateDict();
+    return state;
+  }
+
+  /**
    * @param {number} metrics
    * @returns {boolean}
    */
   #isBetter(metrics) {
     const { best, threshold } = this;
-    if (this.mode === 'min') return metrics < (this.thresholdMode === 'rel' ? best * (1 - threshold) : best - threshold);
-    return metrics > (this.thresholdMode === 'rel' ? best * (threshold + 1) : best + threshold);
+    const isRelative = this.thresholdMode === 'rel';
+    if (this.mode === 'min') return metrics < (isRelative ? best * (1 - threshold) : best - threshold);
+    return metrics > (isRelative ? best * (threshold + 1) : best + threshold);
   }
 
   #reduce() {
     const rates = this.currentLrs();
     if (rates.length !== this.minLrs.length) {
       if (this.defaultMinLr === null) {
-        throw new Error(`The number of param groups in the optimizer (${rates.length}) differs from when ReduceLROnPlateau `
-          + `was initialized (${this.minLrs.length}), usually due to a new param group being added to the optimizer`);
+        throw new Error(`The number of param groups in the optimizer (${rates.length}) differs from when `
+          + `ReduceLROnPlateau was initialized (${this.minLrs.length}), usually due to a new param group being added `
+          + 'to the optimizer');
       }
       this.minLrs = rates.map(() => /** @type {number} */ (this.defaultMinLr));
     }
@@ -784,8 +809,7 @@ function perGroup(name, { paramGroups }, value) {
 function alike(name, value, present) {
   if (Array.isArray(present)) return structuredClone(array(name, value));
   if (typeof present === 'number' || present === null) {
-    if (present === null && value === null) return null;
-    // The best metric of a plateau may be infinite.
+    // Not `finite`: the best metric of a plateau starts at infinity.
     if (typeof value !== 'number') throw typeError(name, 'a number', value);
     return value;
   }

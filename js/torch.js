@@ -1,13 +1,15 @@
 /**
  * RMSprop as PyTorch has it: `torch.optim.RMSprop` with parameter groups and state dicts, `clip_grad_norm_`,
- * `clip_grad_value_` and the schedulers of `torch.optim.lr_scheduler`. The arithmetic is the kernels', the slots are the
- * engine's; what is here is PyTorch's names, defaults, state and errors.
+ * `clip_grad_value_` and the schedulers of `torch.optim.lr_scheduler`. The arithmetic is the kernels', the slots are
+ * the engine's; what is here is PyTorch's names, defaults, state and errors.
  */
 import { array, finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Engine, constants } from './engine.js';
 import { callLoss } from './gradients.js';
 import { camelCase, snakeCase } from './naming.js';
-import { checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor, isVariable } from './tensor.js';
+import {
+  checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor, isVariable,
+} from './tensor.js';
 
 export { clipGradNorm, clipGradValue } from './torch-clip.js';
 export * as lrScheduler from './torch-schedulers.js';
@@ -28,12 +30,12 @@ export * as lrScheduler from './torch-schedulers.js';
  * @property {boolean} [maximize] climb instead, default false
  */
 /**
- * @typedef {RMSpropOptions & { params: Iterable<Variable> | Variable }} GroupOptions a group to be made; options that it
- *   does not give are the optimizer's
+ * @typedef {RMSpropOptions & { params: Iterable<Variable> | Variable }} GroupOptions a group to be made; options that
+ *   it does not give are the optimizer's
  */
 /**
- * @typedef {object} ParamGroup What is written here takes effect at the next step, and is checked then. Schedulers keep
- *   `initialLr` and their other limits here too.
+ * @typedef {object} ParamGroup what is written here takes effect at the next step, and is checked then; schedulers keep
+ *   `initialLr` and their other limits here too
  * @property {readonly Variable[]} params
  * @property {number | Tensor} lr
  * @property {number} momentum
@@ -83,6 +85,11 @@ const DEFAULTS = Object.freeze({
 
 const OPTIONS = ['lr', 'alpha', 'eps', 'weightDecay', 'momentum', 'centered', 'maximize'];
 
+/** Options that state dicts of older versions of PyTorch may lack. */
+const ADDED_LATER = /** @type {const} */ ([
+  'momentum', 'centered', 'foreach', 'maximize', 'differentiable', 'capturable',
+]);
+
 /** What schedulers keep in a group, and find there when they resume. */
 const LIMITS = /** @type {const} */ (['initialLr', 'maxLr', 'minLr', 'maxMomentum', 'baseMomentum']);
 
@@ -111,7 +118,7 @@ export class RMSprop {
   #defaults;
   /** @type {Group[]} */
   #groups = [];
-  /** In the order in which the parameters had their first gradient. @type {Map<Variable, { step: number, home: Home }>} */
+  /** In the order of the parameters' first gradients. @type {Map<Variable, { step: number, home: Home }>} */
   #states = new Map();
   #isDisposed = false;
 
@@ -149,9 +156,11 @@ export class RMSprop {
   }
 
   /**
+   * Adds a group.
+   *
    * @param {GroupOptions} group
-   * @throws {TypeError | RangeError} for an unknown option, a number that is none, what is no variable, or parameters of
-   *   another group; nothing has changed then
+   * @throws {TypeError | RangeError} for an unknown option, a number that is none, what is no variable, or parameters
+   *   of another group; nothing has changed then
    */
   addParamGroup(group) {
     this.#ready();
@@ -227,7 +236,9 @@ export class RMSprop {
     const setToNone = ofType('setToNone', options.setToNone ?? true, 'boolean');
     const variables = this.#groups.flatMap(({ options: { params } }) => params);
     if (!setToNone) {
-      for (const { gradient } of variables) if (isTensor(gradient) && gradient.isDisposed) throw disposedError(gradient);
+      for (const { gradient } of variables) {
+        if (isTensor(gradient) && gradient.isDisposed) throw disposedError(gradient);
+      }
     }
     for (const variable of variables) {
       const { gradient } = variable;
@@ -238,8 +249,8 @@ export class RMSprop {
   }
 
   /**
-   * @returns {StateDict} PyTorch's dictionary: arrays are copies, flat and of the parameter's type; `torch.tensor(array)
-   *   .reshape(parameter.shape)` of each is what `load_state_dict` takes
+   * @returns {StateDict} PyTorch's dictionary. Its arrays are copies, flat and of the parameter's type: `load_state_dict`
+   *   takes it when each has become a `torch.tensor` of the parameter's shape, and `step` one of no dimension.
    */
   stateDict() {
     /** @type {Map<Variable, number>} */
@@ -248,8 +259,9 @@ export class RMSprop {
     const groups = this.#groups.map(({ options: { params, ...options } }) => {
       params.forEach((variable, i) => indices.has(variable) || indices.set(variable, first + i));
       first += params.length;
-      const entries = Object.entries({ ...options, lr: rateOf(options.lr) }).map(([name, value]) => [snakeCase(name), value]);
-      return structuredClone({ ...Object.fromEntries(entries), params: params.map((variable) => indices.get(variable)) });
+      const entries = Object.entries({ ...options, lr: rateOf(options.lr) });
+      const saved = Object.fromEntries(entries.map(([name, value]) => [snakeCase(name), value]));
+      return structuredClone({ ...saved, params: params.map((variable) => indices.get(variable)) });
     });
     const state = [...this.state].map(([variable, { step, ...slots }]) => {
       const arrays = Object.entries(slots).map(([name, tensor]) => [name, tensor.data.slice()]);
@@ -262,7 +274,8 @@ export class RMSprop {
    * Takes over the state and the options of a state dict, PyTorch's or one of `stateDict`: a run that is loaded from it
    * goes on with equal bits. Parameters are matched by their places in the groups.
    *
-   * @param {StateDict} stateDict arrays may be typed or nested, as JSON has them; they are rounded to the parameter's type
+   * @param {StateDict} stateDict arrays may be typed or nested, as JSON has them; they are rounded to the parameter's
+   *   type
    * @throws {RangeError} for another number of groups or of parameters in one, or arrays of another length
    * @throws {TypeError} for what is no state dict; nothing has changed then
    */
@@ -277,8 +290,8 @@ export class RMSprop {
     const options = saved.map((group, i) => savedOptions(`param_groups[${i}]`, group));
     this.#groups.forEach(({ options: { params } }, i) => {
       if (saved[i].params.length === params.length) return;
-      throw new RangeError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
-        + `group ${i} has ${saved[i].params.length} parameters, not ${params.length}`);
+      throw new RangeError("loaded state dict contains a parameter group that doesn't match the size of optimizer's "
+        + `group: group ${i} has ${saved[i].params.length} parameters, not ${params.length}`);
     });
     const states = this.#groups.map(({ options: { params } }, i) =>
       savedStates(stateDict.state, new Map(params.map((variable, k) => [variable, saved[i].params[k]]))));
@@ -385,7 +398,8 @@ export class RMSprop {
       for (const group of this.#groups) {
         const hasBuffer = group.options.momentum > 0;
         const hasMean = group.options.centered;
-        const news = [...group.counts.keys()].filter((variable) => gradients.has(variable) && !this.#states.has(variable));
+        const news = [...group.counts.keys()].filter((variable) =>
+          gradients.has(variable) && !this.#states.has(variable));
         for (const memory of new Set(news.map((variable) => variable.memory))) {
           const variables = news.filter((variable) => variable.memory === memory);
           let home = group.homes.find((old) =>
@@ -421,9 +435,9 @@ export class RMSprop {
         engine.useSlot('momentum_buffer', options.momentum > 0);
         engine.useSlot('grad_avg', options.centered);
         engine.variables.forEach((variable, i) => {
-          const gradient = gradients.get(variable);
           const isHere = (news.get(variable) ?? this.#states.get(variable)?.home) === home;
-          engine.setGradient(i, gradient !== undefined && isHere ? variable.placeGradient(/** @type {any} */ (gradient)) : null);
+          const gradient = /** @type {any} */ (isHere ? gradients.get(variable) : undefined);
+          engine.setGradient(i, gradient === undefined ? null : variable.placeGradient(gradient));
         });
         engine.place();
       }
@@ -470,8 +484,8 @@ function homeFor(variables, hasBuffer, hasMean) {
 }
 
 /**
- * Runs the constraints of parameters that were updated. The step stands, whatever a constraint does: the others run, and
- * only then it is reported.
+ * Runs the constraints of parameters that were updated. The step stands, whatever a constraint does: the others run,
+ * and only then it is reported.
  *
  * @param {Iterable<Variable>} variables
  */
@@ -509,7 +523,9 @@ function checkDefaults(options) {
     const value = name === 'lr' ? rateOf(options.lr) : options[name];
     const expectation = 'a finite number >= 0';
     if (typeof value !== 'number') throw typeError(name, expectation, value);
-    if (!(value >= 0 && value < Infinity)) throw new RangeError(`Invalid ${label}: ${value}; ${name} must be ${expectation}`);
+    if (!(value >= 0 && value < Infinity)) {
+      throw new RangeError(`Invalid ${label}: ${value}; ${name} must be ${expectation}`);
+    }
   }
   for (const name of BOOLEANS) ofType(name, options[name], 'boolean');
 }
@@ -570,12 +586,10 @@ function checkParams(params) {
  */
 function savedOptions(name, group) {
   array(`${name}.params`, ofType(name, group, 'object').params);
-  const entries = Object.entries(group).filter(([key]) => key !== 'params');
-  const options = Object.fromEntries(entries.map(([key, value]) => [camelCase(key), key === 'lr' ? value : structuredClone(value)]));
-  options.lr = singleNumber(`${name}.lr`, options.lr);
-  for (const key of /** @type {const} */ (['momentum', 'centered', 'foreach', 'maximize', 'differentiable', 'capturable'])) {
-    if (options[key] === undefined) options[key] = DEFAULTS[key];
-  }
+  const { params: _params, ...saved } = { ...group, lr: singleNumber(`${name}.lr`, group.lr) };
+  const entries = Object.entries(structuredClone(saved)).map(([key, value]) => [camelCase(key), value]);
+  const options = Object.fromEntries(entries);
+  for (const key of ADDED_LATER) if (options[key] === undefined) options[key] = DEFAULTS[key];
   checkGroup(options);
   return options;
 }
@@ -618,10 +632,13 @@ function rehoused(groups) {
         for (const kind of new Set(states.map(kindOf))) {
           const alike = states.filter((state) => state.variable.memory === memory && kindOf(state) === kind);
           if (alike.length === 0) continue;
-          const { arrays } = alike[0];
-          const home = homeFor(alike.map(({ variable }) => variable), 'momentum_buffer' in arrays, 'grad_avg' in arrays);
+          const [{ arrays }] = alike;
+          const variables = alike.map(({ variable }) => variable);
+          const home = homeFor(variables, 'momentum_buffer' in arrays, 'grad_avg' in arrays);
           homes.push([home, place]);
-          for (const { name, tensors } of home.engine.slots) alike.forEach((state, i) => tensors[i].set(state.arrays[name]));
+          for (const { name, tensors } of home.engine.slots) {
+            alike.forEach((state, i) => tensors[i].set(state.arrays[name]));
+          }
         }
       }
     });

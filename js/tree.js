@@ -1,6 +1,6 @@
 /**
- * Trees of arrays, as JAX has them: arrays and plain objects, nested to any depth, with tensors and typed arrays as leaves.
- * null is a place without a leaf. A single leaf is a tree, too.
+ * Trees of arrays, as JAX has them: arrays and plain objects, nested to any depth, with tensors and typed arrays as
+ * leaves. null is a place without a leaf. A single leaf is a tree, too.
  */
 import { show, typeError } from './check.js';
 import { isTensor, isTypedArray } from './tensor.js';
@@ -12,8 +12,8 @@ import { isTensor, isTypedArray } from './tensor.js';
  * @typedef {Leaf | null | readonly Tree[] | { readonly [key: string]: Tree }} Tree
  */
 /**
- * @typedef {number | null | Structure[] | { [key: string]: Structure }} Structure a tree with the number of each leaf in its
- *   place
+ * @typedef {number | null | Structure[] | { [key: string]: Structure }} Structure a tree with the number of each leaf
+ *   in its place
  */
 
 /**

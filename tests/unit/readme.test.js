@@ -47,7 +47,7 @@ test('the C block of the README compiles with all warnings and prints what it sa
   const folder = mkdtempSync(join(tmpdir(), 'readme-'));
   try {
     writeFileSync(join(folder, 'main.c'), code);
-    const sources = ['step.c', 'f32x1.c'].map((name) => join(root, 'src', name));
+    const sources = ['step.c', 'f32x1.c', 'f64x1.c'].map((name) => join(root, 'src', name));
     execFileSync('cc', ['-std=c11', '-Wall', '-Wextra', '-Wpedantic', '-Werror', '-ffp-contract=off', `-I${join(root, 'include')}`,
       join(folder, 'main.c'), ...sources, '-o', join(folder, 'main'), '-lm']);
     const output = execFileSync(join(folder, 'main'), { encoding: 'utf8' });
