@@ -1,12 +1,11 @@
 /**
  * The safetensors format: 8 bytes with the length of a header, the header (JSON: names, dtypes, shapes, offsets), the
  * data. Written byte for byte as Python's safetensors 0.8.0 writes it (tests/python compares), and read as if an enemy
- * had written it: nothing is allocated for data before the whole header is found to describe the bytes that are there.
+ * had written it: whatever the header says, nothing is allocated beyond copies of bytes that are there.
  *
  * Numbers are taken as they lie in memory, which is right on little-endian machines alone. Not here: files, and dtypes
  * without a typed array of their own (8-bit and 4-bit floats, complex numbers).
  */
-import { knownOptions, show } from './check.js';
 
 /**
  * @typedef {Float32Array | Float64Array | Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array
@@ -15,7 +14,7 @@ import { knownOptions, show } from './check.js';
 
 /**
  * What safetensors calls a type of element. F16 and BF16 come as the 16 bits of each number in a Uint16Array, BOOL as
- * bytes in a Uint8Array: only 0 and 1 are written, what a file has is handed on.
+ * bytes in a Uint8Array, whose values nobody checks.
  *
  * @typedef {keyof typeof arrayOfDtype} SafetensorDtype
  */
@@ -53,12 +52,8 @@ const arrayOfDtype = {
   BOOL: Uint8Array,
 };
 
-const dtypes = /** @type {SafetensorDtype[]} */ (Object.keys(arrayOfDtype));
-
-/** Python refuses more, so that a header cannot exhaust memory. */
-const maximumHeaderBytes = 100_000_000;
-
-/** @typedef {{ name: string, dtype: SafetensorDtype, shape: number[], byteLength: number }} Entry of a header */
+/** @type {string[]} */
+const dtypes = Object.keys(arrayOfDtype);
 
 /**
  * Reads a file that this package, Python's safetensors or an enemy wrote.
@@ -71,53 +66,37 @@ const maximumHeaderBytes = 100_000_000;
  * @throws {RangeError} when they are not a well-formed file
  */
 export function readSafetensors(bytes) {
-  const file = kindOf(bytes) === 'ArrayBuffer' ? new Uint8Array(bytes) : /** @type {Uint8Array} */ (bytes);
-  expect(kindOf(file) === 'Uint8Array', 'bytes', 'a Uint8Array or an ArrayBuffer', bytes, TypeError);
-  expect(file.length >= 8, 'file length', 'at least 8', file.length);
-  const headerLength = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
-  const limit = Math.min(file.length - 8, maximumHeaderBytes);
+  expectKind('file', bytes, ['Uint8Array', 'ArrayBuffer']);
+  const file = /** @type {Uint8Array<ArrayBuffer>} */ (kindOf(bytes) === 'ArrayBuffer' ? new Uint8Array(bytes) : bytes);
+  const headerLength = file.subarray(0, 8).reduceRight((high, byte) => high * 256 + byte, 0);
+  const limit = Math.min(file.length - 8, 100_000_000); // Python's, so that a header cannot exhaust memory
   expect(headerLength <= limit, 'header length', `at most ${limit}`, headerLength);
+  const { __metadata__: metadata, ...members } = parseHeader(file.slice(8, 8 + headerLength));
+  expect(areStrings(metadata), 'metadata', 'strings', metadata);
 
-  const dataStart = 8 + headerLength;
-  let text = '';
-  let header;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(file.slice(8, dataStart));
-    header = JSON.parse(text);
-  } catch {
-    // Refused in the next line, as is what is no object.
+  const entries = Object.entries(members);
+  for (const [name, entry] of entries) {
+    const isTensor = dtypes.includes(entry?.dtype) && areCounts(entry.shape) && areCounts(entry.data_offsets)
+      && Object.keys(entry).length === 3;
+    expect(isTensor, `tensor "${name}"`, `{ dtype, shape, data_offsets }, dtype of ${dtypes}`, entry);
   }
-  expect(header && text[0] === '{', 'header', 'a JSON object in UTF-8', text);
-  const { __metadata__: metadata, ...tensorsOfHeader } = header;
-  if ('__metadata__' in header) checkMetadata(metadata, RangeError);
+  // By begin + end, which orders all that do not overlap, empty ones too.
+  entries.sort(([, { data_offsets: [a, b] }], [, { data_offsets: [c, d] }]) => a + b - c - d);
 
-  let dataLength = 0;
-  const entries = Object.entries(tensorsOfHeader).map(([name, fields]) => {
-    const { dtype, shape, data_offsets: offsets } = fields ?? {};
-    const byteLength = countBytes(name, dtype, shape, RangeError);
-    dataLength += byteLength;
-    expect(isNumbers(offsets), `data_offsets of tensor ${show(name)}`, 'an array of numbers', offsets);
-    return { name, dtype, shape, byteLength, offsets };
-  });
-  expect(file.length - dataStart === dataLength, 'data length', `${dataLength}`, file.length - dataStart);
-  entries.sort((a, b) => a.offsets[0] - b.offsets[0] || a.offsets[1] - b.offsets[1]);
-  // JSON.parse drops the first of two equal keys and tells 1 from neither 1.0 nor 1e0: their punctuation is left over.
-  expect(punctuation(text) === punctuation(stringifyHeader(entries, metadata)),
-    'header', 'without equal or unknown keys, and its numbers digits alone', text);
-
+  const content = file.subarray(8 + headerLength);
   /** @type {Map<string, Safetensor>} */
   const tensors = new Map();
-  let begin = 0;
-  for (const { name, dtype, shape, byteLength, offsets } of entries) {
-    const end = begin + byteLength;
-    expect(`${offsets}` === `${begin},${end}`, `data_offsets of tensor ${show(name)}`, `${begin},${end}`, `${offsets}`);
-    const raw = file.subarray(dataStart + begin, dataStart + end);
-    const Data = arrayOfDtype[dtype];
-    const aligned = raw.byteOffset % Data.BYTES_PER_ELEMENT === 0 ? raw : new Uint8Array(raw);
-    const data = new Data(aligned.buffer, aligned.byteOffset, byteLength / Data.BYTES_PER_ELEMENT);
-    tensors.set(name, { dtype, shape, data });
-    begin = end;
+  let end = 0;
+  for (const [name, { dtype, shape, data_offsets: offsets }] of entries) {
+    const Data = arrayOfDtype[/** @type {SafetensorDtype} */ (dtype)];
+    const size = Data.BYTES_PER_ELEMENT;
+    const expected = `${[end, end += shape.reduce(multiply, size)]}`;
+    expect(`${offsets}` === expected, `tensor "${name}"`, `at data_offsets ${expected}`, offsets);
+    const raw = content.subarray(...offsets); // shorter where the file ends too early, which is refused below
+    const data = raw.byteOffset % size ? new Uint8Array(raw) : raw;
+    tensors.set(name, { dtype, shape, data: new Data(data.buffer, data.byteOffset, data.byteLength / size) });
   }
+  expect(end === content.length, 'data length', end, content.length);
   return { tensors, metadata: metadata ?? {} };
 }
 
@@ -128,129 +107,97 @@ export function readSafetensors(bytes) {
  * @param {ReadonlyMap<string, SafetensorInput> | Readonly<Record<string, SafetensorInput>>} tensors name → tensor
  * @param {Readonly<Record<string, string>>} [metadata] texts, written into the header
  * @returns {Uint8Array} the whole file
- * @throws {TypeError | RangeError} naming the tensor or the metadata that cannot be written
+ * @throws {TypeError} when an argument, a name or an array is of the wrong kind
+ * @throws {RangeError} when what would be written is not a well-formed file
  */
 export function writeSafetensors(tensors, metadata) {
-  const isMap = kindOf(tensors) === 'Map';
-  expect(isMap || kindOf(tensors) === 'Object', 'tensors', 'a Map or an object', tensors, TypeError);
-  if (metadata !== undefined) checkMetadata(metadata, TypeError);
-  const pairs = isMap ? [.../** @type {Map<string, any>} */ (tensors)] : Object.entries(tensors);
+  expectKind('tensors', tensors, ['Map', 'Object']);
+  expect(areStrings(metadata), 'metadata', 'strings', metadata, TypeError);
+  const encoder = new TextEncoder();
+  const pairs = kindOf(tensors) === 'Map' ? [.../** @type {Map<string, any>} */ (tensors)] : Object.entries(tensors);
   const entries = pairs.map(([name, tensor]) => {
-    const of = `of tensor ${show(name)}`;
-    expect(name !== '__metadata__', 'name of a tensor', 'another', name);
-    knownOptions(`tensor ${show(name)}`, tensor, ['dtype', 'shape', 'data']);
-    const { shape, data } = tensor;
-    const kind = kindOf(data);
-    const fitting = dtypes.filter((dtype) => arrayOfDtype[dtype].name === kind);
-    expect(fitting.length, `data ${of}`, 'a typed array with a dtype', data, TypeError);
-    const dtype = tensor.dtype ?? kind.replace(/Big|Array|[a-z]/g, ''); // BigInt64Array → I64
-    expect(fitting.includes(dtype), `dtype ${of}`, `${fitting.join(' or ')} for a ${kind}`, dtype);
-    const byteLength = countBytes(name, dtype, shape, TypeError);
-    expect(data.byteLength === byteLength, `bytes ${of}`, `${byteLength} as its shape says`, data.byteLength);
-    expect(dtype !== 'BOOL' || data.every((value) => value < 2), `data ${of}`, '0 or 1 in a BOOL', data);
-    return { name, dtype, shape, byteLength, data };
+    // The array's name says which dtype is meant by default: BigInt64Array I64.
+    const { data, dtype = kindOf(data).replace(/Big|Array|[a-z]/g, ''), ...fields } = tensor ?? {};
+    expectKind('name', name, ['String']);
+    const Data = arrayOfDtype[/** @type {SafetensorDtype} */ (dtype)];
+    expectKind(`tensor "${name}"`, data, [Data?.name ?? `array of ${dtypes}`]);
+    // Python orders by dtype, then by the bytes of the name.
+    const key = String.fromCharCode(dtypes.indexOf(dtype), ...encoder.encode(name));
+    return /** @type {const} */ ([key, name, data, { dtype, ...fields }]);
   });
-  entries.sort((a, b) => dtypes.indexOf(a.dtype) - dtypes.indexOf(b.dtype) || compareAsUtf8(a.name, b.name));
+  entries.sort(([a], [b]) => a < b ? -1 : 1);
 
-  const header = new TextEncoder().encode(stringifyHeader(entries, metadata));
-  const headerLength = Math.ceil(header.length / 8) * 8; // so that the data is aligned
-  expect(headerLength <= maximumHeaderBytes, 'header length', `at most ${maximumHeaderBytes}`, headerLength);
-  let at = 8 + headerLength;
-  const file = new Uint8Array(entries.reduce((length, { byteLength }) => length + byteLength, at));
-  file.fill(0x20, 8, at);
+  let end = 0;
+  const members = entries.map(([, name, data, fields]) =>
+    `${JSON.stringify(name)}:${JSON.stringify({ ...fields, data_offsets: [end, end += data.byteLength] })}`);
+  if (metadata) members.unshift(`"__metadata__":${JSON.stringify(metadata)}`);
+  const header = encoder.encode(`{${members}}`);
+
+  let at = (header.length + 15) & ~7; // where the data begins: behind 8 bytes and the header, and aligned to 8
+  const file = new Uint8Array(at + end).fill(0x20, 8, at);
+  new Uint32Array(file.buffer, 0, 1)[0] = at - 8;
   file.set(header, 8);
-  new DataView(file.buffer).setUint32(0, headerLength, true); // of 64 bits, whose upper half is 0
-  for (const { data } of entries) {
+  for (const [, , data] of entries) {
     file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
     at += data.byteLength;
   }
+  readSafetensors(file); // refuses what could not be read back
   return file;
 }
 
 /**
- * @param {readonly Entry[]} entries in the order of their data
- * @param {object} [metadata]
- * @returns {string} the header that Python writes
+ * @param {Uint8Array} bytes
+ * @returns {Record<string, any>}
  */
-function stringifyHeader(entries, metadata) {
-  const members = metadata ? [`"__metadata__":${JSON.stringify(metadata)}`] : [];
-  let begin = 0;
-  for (const { name, dtype, shape, byteLength } of entries) {
-    const end = begin + byteLength;
-    members.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`);
-    begin = end;
+function parseHeader(bytes) {
+  let text;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    const header = JSON.parse(text);
+    const canonical = JSON.stringify(header);
+    // JSON.parse drops all but the last of equal keys and takes 1.0, 1e0 and -0 for integers: punctuation that only the
+    // text has. Nothing makes up for it: the caller lets strings and non-negative integers pass, in known fields alone.
+    // JSON.stringify escapes by \ud nothing but half of a surrogate pair, which UTF-8 cannot say.
+    const isSound = bytes[0] === 0x7b && punctuation(text) === punctuation(canonical)
+      && !canonical.replace(/\\\\/g, '').includes('\\ud');
+    if (isSound) return header;
+  } catch {
+    // Refused below, as is JSON that is no object.
   }
-  return `{${members}}`;
+  expect(false, 'header', 'JSON with unique keys and plain integers', text);
 }
 
 /**
  * @param {string} json valid
- * @returns {number} how much of it is neither strings nor spaces nor digits
+ * @returns {number} how many characters are left without strings, spaces and digits
  */
 function punctuation(json) {
   return json.replace(/\\./g, '').replace(/"[^"]*"|[\s\d]/g, '').length;
 }
 
 /**
- * @param {string} name of the tensor
- * @param {SafetensorDtype} dtype
- * @param {unknown} shape
- * @param {ErrorKind} Kind
- * @returns {number}
+ * @param {number} product
+ * @param {number} factor
+ * @returns {number} infinite behind a product that is not exact, so that a factor 0 does not hide it
  */
-function countBytes(name, dtype, shape, Kind) {
-  checkText('name of a tensor', name, Kind);
-  const of = `of tensor ${show(name)}`;
-  expect(dtypes.includes(dtype), `dtype ${of}`, `one of ${dtypes}`, dtype);
-  expect(isNumbers(shape), `shape ${of}`, 'an array of numbers', shape, Kind);
-  let bytes = arrayOfDtype[dtype].BYTES_PER_ELEMENT;
-  for (const size of shape) {
-    bytes *= size;
-    expect(Number.isSafeInteger(size) && size >= 0 && Number.isSafeInteger(bytes),
-      `shape ${of}`, 'of countable elements', size);
-  }
-  return bytes;
-}
-
-/**
- * @param {unknown} metadata
- * @param {ErrorKind} Kind
- */
-function checkMetadata(metadata, Kind) {
-  expect(kindOf(metadata) === 'Object', 'metadata', 'an object', metadata, Kind);
-  for (const text of Object.entries(metadata).flat()) checkText('metadata', text, Kind);
-}
-
-/**
- * @param {string} what
- * @param {unknown} text
- * @param {ErrorKind} Kind
- */
-function checkText(what, text, Kind) {
-  expect(typeof text === 'string', what, 'a string', text, Kind);
-  expect(!/\p{Surrogate}/u.test(text), what, 'well-formed', text);
-}
-
-/**
- * The order of Python's safetensors, by bytes: UTF-16 puts surrogates before U+E000, UTF-8 puts what they stand for
- * last.
- *
- * @param {string} a well-formed
- * @param {string} b well-formed
- * @returns {number} negative, 0 or positive, as for sort
- */
-function compareAsUtf8(a, b) {
-  let at = 0;
-  while (at < a.length && a[at] === b[at]) at++;
-  return (a.codePointAt(at) ?? -1) - (b.codePointAt(at) ?? -1);
+function multiply(product, factor) {
+  return Number.isSafeInteger(product) ? product * factor : Infinity;
 }
 
 /**
  * @param {unknown} list
- * @returns {list is number[]}
+ * @returns {boolean}
  */
-function isNumbers(list) {
-  return Array.isArray(list) && list.every((item) => typeof item === 'number');
+function areCounts(list) {
+  return Array.isArray(list) && list.every((item) => Number.isSafeInteger(item) && item >= 0);
+}
+
+/**
+ * @param {object} [object]
+ * @returns {boolean}
+ */
+function areStrings(object = {}) {
+  return kindOf(object) === 'Object' && Object.values(object).every((item) => kindOf(item) === 'String');
 }
 
 /**
@@ -258,23 +205,31 @@ function isNumbers(list) {
  * @returns {string} 'Uint8Array', 'Map', 'Object' …, whatever its realm or subclass
  */
 function kindOf(value) {
-  return Object.prototype.toString.call(value).slice(8, -1);
+  return ({}).toString.call(value).slice(8, -1);
 }
 
-/** @typedef {typeof TypeError | typeof RangeError} ErrorKind */
+/**
+ * What is not of a kind is a TypeError; what is in a file, always a RangeError.
+ *
+ * @param {string} what
+ * @param {unknown} value
+ * @param {string[]} kinds
+ */
+function expectKind(what, value, kinds) {
+  expect(kinds.includes(kindOf(value)), what, kinds.join(' or '), kindOf(value), TypeError);
+}
 
 /**
- * The one form of all errors here. It cuts what a file may have made long.
+ * Throws unless the condition holds: the one form of all errors, cut short because names and texts may be long.
  *
  * @param {unknown} condition
  * @param {string} what
- * @param {string} expectation
+ * @param {unknown} expectation
  * @param {unknown} got
- * @param {ErrorKind} [Kind]
+ * @param {typeof TypeError | typeof RangeError} [Kind]
  * @returns {asserts condition}
  */
 function expect(condition, what, expectation, got, Kind = RangeError) {
   if (condition) return;
-  const shown = typeof got === 'object' ? kindOf(got) : show(got);
-  throw new Kind(`safetensors: ${what.slice(0, 99)} must be ${expectation}, got ${shown.slice(0, 99)}`);
+  throw new Kind(`safetensors: ${what} must be ${expectation}, got ${JSON.stringify(got)}`.slice(0, 256));
 }

@@ -21,10 +21,18 @@
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { cos, log, pow } from './math.js';
-import { SCHEDULE, isSchedule } from './schedule-marker.js';
+import { camelCase, snakeCase } from './naming.js';
+import { isSchedule } from './schedule-marker.js';
 
 /** @typedef {(step: number) => number} ScheduleFunction */
 /** @typedef {number | ScheduleFunction | LearningRateSchedule} Schedule */
+
+/**
+ * Options by their camelCase names, each with the check of its value and its default. One without a default must be
+ * given, for no check lets undefined pass.
+ *
+ * @typedef {Record<string, [check: (name: string, value: unknown) => any, standard?: unknown]>} OptionTable
+ */
 
 const f32 = Math.fround;
 
@@ -35,69 +43,70 @@ const f32 = Math.fround;
  */
 function positive(name, value) {
   const number = finite(name, value);
-  if (number <= 0) throw rangeError(name, 'greater than 0', value);
+  if (number <= 0) throw rangeError(name, 'greater than 0', number);
   return number;
 }
 
 /**
  * @param {string} name
  * @param {unknown} value
- * @returns {string | null}
+ * @returns {number | null} the value, a finite number or null
  */
-function text(name, value) {
-  if (typeof value !== 'string' && value !== null) throw typeError(name, 'a string or null', value);
-  return value;
+function finiteOrNull(name, value) {
+  return value === null ? value : finite(name, value);
 }
 
 /**
  * @param {string} name
  * @param {unknown} value
+ * @returns {number} the value, a whole number of at least 0
+ */
+function count(name, value) {
+  return integer(name, value, 0);
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {boolean} the value
+ */
+function boolean(name, value) {
+  return ofType(name, value, 'boolean');
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {string | null} the value, a string or null
+ */
+function text(name, value) {
+  return value === null ? value : ofType(name, value, 'string');
+}
+
+/**
+ * @param {string} name
+ * @param {any} value
  * @returns {number[]} a copy of the value, an array or typed array of finite numbers
  */
 function numbers(name, value) {
-  if (!Array.isArray(value) && !(ArrayBuffer.isView(value) && 'length' in value)) {
-    throw typeError(name, 'an array of numbers', value);
-  }
-  return Array.from(/** @type {ArrayLike<unknown>} */ (value), (element, i) => finite(`${name}[${i}]`, element));
+  if (!(value?.length >= 0)) throw typeError(name, 'an array', value);
+  return Array.from(value, (element, i) => finite(`${name}[${i}]`, element));
 }
 
 /**
- * @param {string} key decaySteps
- * @returns {string} decay_steps
+ * @template {OptionTable} Table
+ * @param {string} name what the options belong to, for the message
+ * @param {Table} table
+ * @param {any} options
+ * @param {string} [prefix] of the options' names in messages
+ * @returns {{ [Name in keyof Table]: ReturnType<Table[Name][0]> }} the options, checked, in the order of the table
  */
-function snakeCase(key) {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-/**
- * @param {string} key decay_steps
- * @returns {string} decaySteps
- */
-function camelCase(key) {
-  return key.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
-}
-
-/**
- * @param {Record<string, any>} schedule
- * @param {readonly string[]} options its options in Keras's order
- * @returns {Record<string, any>} Keras's config dictionary of it
- */
-function configOf(schedule, options) {
-  return Object.fromEntries(options.map((key) => {
-    const value = schedule[key];
-    return [snakeCase(key), Array.isArray(value) ? [...value] : value];
-  }));
-}
-
-/**
- * ½ (1 + cos(π fraction)) times `height`, as float32 operations.
- *
- * @param {number} height
- * @param {number} fraction
- * @returns {number}
- */
-function halfCosine(height, fraction) {
-  return f32(f32(0.5 * height) * f32(1 + f32(cos(f32(f32(Math.PI) * fraction)))));
+function checked(name, table, options, prefix = '') {
+  knownOptions(name, options, Object.keys(table));
+  return /** @type {any} */ (Object.fromEntries(Object.entries(table).map(([key, [check, standard]]) => {
+    const { [key]: value = standard } = options;
+    return [key, check(prefix + key, value)];
+  })));
 }
 
 /**
@@ -106,7 +115,7 @@ function halfCosine(height, fraction) {
  */
 export class LearningRateSchedule {
   /** @returns {true} what isSchedule looks for, in the classes of another copy of the package too */
-  get [SCHEDULE]() {
+  get isLearningRateSchedule() {
     return true;
   }
 
@@ -122,7 +131,7 @@ export class LearningRateSchedule {
    * @returns {Record<string, any>} what Keras's get_config returns: Python's option names and JSON values
    */
   getConfig() {
-    throw new Error(`${this.constructor.name} must override getConfig() to be serializable`);
+    throw new Error(`${this.constructor.name} must override getConfig()`);
   }
 
   /**
@@ -140,7 +149,47 @@ export class LearningRateSchedule {
   }
 }
 
-const exponentialOptions = ['initialLearningRate', 'decaySteps', 'decayRate', 'staircase', 'name'];
+/**
+ * The class name in Keras's configs, as minifiers rename constructors, and the options in the order of its config.
+ *
+ * @typedef {[className: string, options: OptionTable]} KerasClass
+ */
+
+/** What the six schedules of Keras share: constructor, fields and config, all of them made from `static keras`. */
+class KerasSchedule extends LearningRateSchedule {
+  /** @param {any} options */
+  constructor(options) {
+    super();
+    const [className, table] = /** @type {any} */ (this.constructor).keras;
+    Object.assign(this, checked(className, table, options));
+  }
+
+  /** @override */
+  getConfig() {
+    const [, table] = /** @type {any} */ (this.constructor).keras;
+    return structuredClone(Object.fromEntries(Object.keys(table).map(
+      (key) => [snakeCase(key), /** @type {Record<string, any>} */ (this)[key]],
+    )));
+  }
+}
+
+/**
+ * KerasSchedule as the base of a class with these options: it takes them, and has each as a field.
+ *
+ * @template Options
+ * @template [Fields=Required<Options>]
+ * @typedef {(new (options: Options) => KerasSchedule & Fields)
+ *   & Pick<typeof KerasSchedule, 'fromConfig'>} KerasScheduleOf
+ */
+
+/**
+ * @typedef {object} ExponentialDecayOptions
+ * @property {number} initialLearningRate
+ * @property {number} decaySteps greater than 0
+ * @property {number} decayRate
+ * @property {boolean} [staircase] false
+ * @property {string | null} [name] 'ExponentialDecay'
+ */
 
 /**
  * A rate that is multiplied by decayRate every decaySteps steps, t = step:
@@ -148,31 +197,15 @@ const exponentialOptions = ['initialLearningRate', 'decaySteps', 'decayRate', 's
  *     p = t / decaySteps, rounded down with staircase
  *     rate = initialLearningRate pow(decayRate, p)
  */
-export class ExponentialDecay extends LearningRateSchedule {
-  /** @returns {string} the class name in Keras's configs; minifiers rename constructors */
-  get kerasClass() {
-    return 'ExponentialDecay';
-  }
-
-  /**
-   * @param {object} options
-   * @param {number} options.initialLearningRate
-   * @param {number} options.decaySteps greater than 0
-   * @param {number} options.decayRate
-   * @param {boolean} [options.staircase] false
-   * @param {string | null} [options.name] 'ExponentialDecay'
-   */
-  constructor(options) {
-    super();
-    knownOptions('ExponentialDecay', options, exponentialOptions);
-    const { initialLearningRate, decaySteps, decayRate, staircase = false, name = 'ExponentialDecay' } = options;
-    this.initialLearningRate = finite('initialLearningRate', initialLearningRate);
-    this.decaySteps = positive('decaySteps', decaySteps);
-    this.decayRate = finite('decayRate', decayRate);
-    /** @type {boolean} */
-    this.staircase = ofType('staircase', staircase, 'boolean');
-    this.name = text('name', name);
-  }
+export class ExponentialDecay extends /** @type {KerasScheduleOf<ExponentialDecayOptions>} */ (KerasSchedule) {
+  /** @type {KerasClass} */
+  static keras = ['ExponentialDecay', {
+    initialLearningRate: [finite],
+    decaySteps: [positive],
+    decayRate: [finite],
+    staircase: [boolean, false],
+    name: [text, 'ExponentialDecay'],
+  }];
 
   /**
    * @override
@@ -184,14 +217,16 @@ export class ExponentialDecay extends LearningRateSchedule {
     const power = f32(pow(f32(this.decayRate), this.staircase ? Math.floor(p) : p));
     return f32(f32(this.initialLearningRate) * power);
   }
-
-  /** @override */
-  getConfig() {
-    return configOf(this, exponentialOptions);
-  }
 }
 
-const piecewiseConstantOptions = ['boundaries', 'values', 'name'];
+/**
+ * @typedef {object} PiecewiseConstantDecayOptions
+ * @property {ArrayLike<number>} boundaries at least one
+ * @property {ArrayLike<number>} values one more than boundaries
+ * @property {string | null} [name] 'PiecewiseConstant'
+ */
+
+/** @typedef {{ boundaries: number[], values: number[], name: string | null }} PiecewiseConstantDecayFields */
 
 /**
  * values[0] up to and including step boundaries[0], then values[1] up to and including boundaries[1], and so on; the
@@ -199,29 +234,22 @@ const piecewiseConstantOptions = ['boundaries', 'values', 'name'];
  *
  * Boundaries should increase. As in Keras, others are no error: where intervals overlap, their values add up.
  */
-export class PiecewiseConstantDecay extends LearningRateSchedule {
-  /** @returns {string} the class name in Keras's configs; minifiers rename constructors */
-  get kerasClass() {
-    return 'PiecewiseConstantDecay';
-  }
+export class PiecewiseConstantDecay extends
+  /** @type {KerasScheduleOf<PiecewiseConstantDecayOptions, PiecewiseConstantDecayFields>} */ (KerasSchedule) {
+  /** @type {KerasClass} */
+  static keras = ['PiecewiseConstantDecay', {
+    boundaries: [numbers],
+    values: [numbers],
+    name: [text, 'PiecewiseConstant'],
+  }];
 
-  /**
-   * @param {object} options
-   * @param {ArrayLike<number>} options.boundaries at least one
-   * @param {ArrayLike<number>} options.values one more than boundaries
-   * @param {string | null} [options.name] 'PiecewiseConstant'
-   */
+  /** @param {PiecewiseConstantDecayOptions} options */
   constructor(options) {
-    super();
-    knownOptions('PiecewiseConstantDecay', options, piecewiseConstantOptions);
-    const { boundaries, values, name = 'PiecewiseConstant' } = options;
-    this.boundaries = numbers('boundaries', boundaries);
-    if (this.boundaries.length === 0) throw rangeError('boundaries', 'an array of at least one number', boundaries);
-    this.values = numbers('values', values);
-    if (this.values.length !== this.boundaries.length + 1) {
-      throw rangeError('values', `one longer than boundaries (${this.boundaries.length})`, values);
-    }
-    this.name = text('name', name);
+    super(options);
+    const { boundaries, values } = this;
+    const { length } = boundaries;
+    if (length === 0) throw rangeError('boundaries', 'of length >= 1', boundaries);
+    if (values.length !== length + 1) throw rangeError('values', `of length ${length + 1}`, values);
   }
 
   /**
@@ -230,7 +258,7 @@ export class PiecewiseConstantDecay extends LearningRateSchedule {
    * @returns {number} a float32
    */
   at(step) {
-    const cast = Number.isInteger(finite('step', step)) ? Math.trunc : f32;
+    const cast = finite('step', step) % 1 ? f32 : Math.trunc;
     const t = cast(step);
     const { boundaries, values } = this;
     const last = boundaries.length;
@@ -242,14 +270,17 @@ export class PiecewiseConstantDecay extends LearningRateSchedule {
     }
     return rate;
   }
-
-  /** @override */
-  getConfig() {
-    return configOf(this, piecewiseConstantOptions);
-  }
 }
 
-const polynomialOptions = ['initialLearningRate', 'decaySteps', 'endLearningRate', 'power', 'cycle', 'name'];
+/**
+ * @typedef {object} PolynomialDecayOptions
+ * @property {number} initialLearningRate
+ * @property {number} decaySteps greater than 0
+ * @property {number} [endLearningRate] 0.0001
+ * @property {number} [power] 1, a straight line
+ * @property {boolean} [cycle] false; true starts anew, from where the power brings it, instead of staying at the end
+ * @property {string | null} [name] 'PolynomialDecay'
+ */
 
 /**
  * From initialLearningRate to endLearningRate along a power of the fraction that is left, t = step:
@@ -258,34 +289,16 @@ const polynomialOptions = ['initialLearningRate', 'decaySteps', 'endLearningRate
  *     with cycle: T = decaySteps ceil(t / decaySteps), or decaySteps at t = 0
  *     rate = (initialLearningRate - endLearningRate) pow(1 - t / T, power) + endLearningRate
  */
-export class PolynomialDecay extends LearningRateSchedule {
-  /** @returns {string} the class name in Keras's configs; minifiers rename constructors */
-  get kerasClass() {
-    return 'PolynomialDecay';
-  }
-
-  /**
-   * @param {object} options
-   * @param {number} options.initialLearningRate
-   * @param {number} options.decaySteps greater than 0
-   * @param {number} [options.endLearningRate] 0.0001
-   * @param {number} [options.power] 1, a straight line
-   * @param {boolean} [options.cycle] false; true starts anew, from where the power brings it, instead of staying at the
-   *   end
-   * @param {string | null} [options.name] 'PolynomialDecay'
-   */
-  constructor(options) {
-    super();
-    knownOptions('PolynomialDecay', options, polynomialOptions);
-    const { initialLearningRate, decaySteps, endLearningRate = 0.0001, power = 1, cycle = false } = options;
-    this.initialLearningRate = finite('initialLearningRate', initialLearningRate);
-    this.decaySteps = positive('decaySteps', decaySteps);
-    this.endLearningRate = finite('endLearningRate', endLearningRate);
-    this.power = finite('power', power);
-    /** @type {boolean} */
-    this.cycle = ofType('cycle', cycle, 'boolean');
-    this.name = text('name', options.name === undefined ? 'PolynomialDecay' : options.name);
-  }
+export class PolynomialDecay extends /** @type {KerasScheduleOf<PolynomialDecayOptions>} */ (KerasSchedule) {
+  /** @type {KerasClass} */
+  static keras = ['PolynomialDecay', {
+    initialLearningRate: [finite],
+    decaySteps: [positive],
+    endLearningRate: [finite, 0.0001],
+    power: [finite, 1],
+    cycle: [boolean, false],
+    name: [text, 'PolynomialDecay'],
+  }];
 
   /**
    * @override
@@ -301,12 +314,16 @@ export class PolynomialDecay extends LearningRateSchedule {
     const left = f32(pow(f32(1 - f32(t / steps)), f32(this.power)));
     return f32(f32(f32(f32(this.initialLearningRate) - end) * left) + end);
   }
-
-  /** @override */
-  getConfig() {
-    return configOf(this, polynomialOptions);
-  }
 }
+
+/**
+ * @typedef {object} InverseTimeDecayOptions
+ * @property {number} initialLearningRate
+ * @property {number} decaySteps greater than 0
+ * @property {number} decayRate
+ * @property {boolean} [staircase] false
+ * @property {string | null} [name] 'InverseTimeDecay'
+ */
 
 /**
  * A rate that falls as one over a straight line, t = step:
@@ -314,31 +331,15 @@ export class PolynomialDecay extends LearningRateSchedule {
  *     p = t / decaySteps, rounded down with staircase
  *     rate = initialLearningRate / (1 + decayRate p)
  */
-export class InverseTimeDecay extends LearningRateSchedule {
-  /** @returns {string} the class name in Keras's configs; minifiers rename constructors */
-  get kerasClass() {
-    return 'InverseTimeDecay';
-  }
-
-  /**
-   * @param {object} options
-   * @param {number} options.initialLearningRate
-   * @param {number} options.decaySteps greater than 0
-   * @param {number} options.decayRate
-   * @param {boolean} [options.staircase] false
-   * @param {string | null} [options.name] 'InverseTimeDecay'
-   */
-  constructor(options) {
-    super();
-    knownOptions('InverseTimeDecay', options, exponentialOptions);
-    const { initialLearningRate, decaySteps, decayRate, staircase = false, name = 'InverseTimeDecay' } = options;
-    this.initialLearningRate = finite('initialLearningRate', initialLearningRate);
-    this.decaySteps = positive('decaySteps', decaySteps);
-    this.decayRate = finite('decayRate', decayRate);
-    /** @type {boolean} */
-    this.staircase = ofType('staircase', staircase, 'boolean');
-    this.name = text('name', name);
-  }
+export class InverseTimeDecay extends /** @type {KerasScheduleOf<InverseTimeDecayOptions>} */ (KerasSchedule) {
+  /** @type {KerasClass} */
+  static keras = ['InverseTimeDecay', {
+    initialLearningRate: [finite],
+    decaySteps: [positive],
+    decayRate: [finite],
+    staircase: [boolean, false],
+    name: [text, 'InverseTimeDecay'],
+  }];
 
   /**
    * @override
@@ -350,14 +351,31 @@ export class InverseTimeDecay extends LearningRateSchedule {
     const slope = f32(f32(this.decayRate) * (this.staircase ? Math.floor(p) : p));
     return f32(f32(this.initialLearningRate) / f32(1 + slope));
   }
-
-  /** @override */
-  getConfig() {
-    return configOf(this, exponentialOptions);
-  }
 }
 
-const cosineOptions = ['initialLearningRate', 'decaySteps', 'alpha', 'name', 'warmupTarget', 'warmupSteps'];
+/**
+ * peak ((1 - alpha) ½ height (1 + cos(π fraction)) + alpha), as float32 operations.
+ *
+ * @param {number} peak
+ * @param {number} alpha
+ * @param {number} height
+ * @param {number} fraction
+ * @returns {number}
+ */
+function cosineWave(peak, alpha, height, fraction) {
+  const wave = f32(f32(0.5 * height) * f32(1 + f32(cos(f32(f32(Math.PI) * fraction)))));
+  return f32(f32(peak) * f32(f32(f32(1 - alpha) * wave) + f32(alpha)));
+}
+
+/**
+ * @typedef {object} CosineDecayOptions
+ * @property {number} initialLearningRate
+ * @property {number} decaySteps greater than 0; the warm-up comes on top
+ * @property {number} [alpha] 0, the end as a fraction of the peak
+ * @property {string | null} [name] 'CosineDecay'
+ * @property {number | null} [warmupTarget] null: no warm-up
+ * @property {number} [warmupSteps] 0; no effect without warmupTarget
+ */
 
 /**
  * Half a cosine wave from the peak to alpha times the peak, after a straight warm-up if warmupTarget is given, t =
@@ -370,32 +388,16 @@ const cosineOptions = ['initialLearningRate', 'decaySteps', 'alpha', 'name', 'wa
  * Without warmupTarget the peak is initialLearningRate and warmupSteps counts as 0. The warm-up starts at
  * initialLearningRate: with 0 the first update changes nothing (`warmup` below starts one step up).
  */
-export class CosineDecay extends LearningRateSchedule {
-  /** @returns {string} the class name in Keras's configs; minifiers rename constructors */
-  get kerasClass() {
-    return 'CosineDecay';
-  }
-
-  /**
-   * @param {object} options
-   * @param {number} options.initialLearningRate
-   * @param {number} options.decaySteps greater than 0; the warm-up comes on top
-   * @param {number} [options.alpha] 0, the end as a fraction of the peak
-   * @param {string | null} [options.name] 'CosineDecay'
-   * @param {number | null} [options.warmupTarget] null: no warm-up
-   * @param {number} [options.warmupSteps] 0; no effect without warmupTarget
-   */
-  constructor(options) {
-    super();
-    knownOptions('CosineDecay', options, cosineOptions);
-    const { initialLearningRate, decaySteps, alpha = 0, warmupTarget = null, warmupSteps = 0 } = options;
-    this.initialLearningRate = finite('initialLearningRate', initialLearningRate);
-    this.decaySteps = positive('decaySteps', decaySteps);
-    this.alpha = finite('alpha', alpha);
-    this.name = text('name', options.name === undefined ? 'CosineDecay' : options.name);
-    this.warmupTarget = warmupTarget === null ? null : finite('warmupTarget', warmupTarget);
-    this.warmupSteps = finite('warmupSteps', warmupSteps);
-  }
+export class CosineDecay extends /** @type {KerasScheduleOf<CosineDecayOptions>} */ (KerasSchedule) {
+  /** @type {KerasClass} */
+  static keras = ['CosineDecay', {
+    initialLearningRate: [finite],
+    decaySteps: [positive],
+    alpha: [finite, 0],
+    name: [text, 'CosineDecay'],
+    warmupTarget: [finiteOrNull, null],
+    warmupSteps: [finite, 0],
+  }];
 
   /**
    * @override
@@ -403,30 +405,28 @@ export class CosineDecay extends LearningRateSchedule {
    * @returns {number} a float32
    */
   at(step) {
-    let t = f32(finite('step', step));
-    let peak = f32(this.initialLearningRate);
+    const { alpha, warmupTarget } = this;
+    const start = f32(this.initialLearningRate);
+    const peak = f32(warmupTarget ?? start);
     const steps = f32(this.decaySteps);
-    if (this.warmupTarget === null) {
-      t = Math.min(t, steps);
-    } else {
-      const start = peak;
-      const warmupSteps = f32(this.warmupSteps);
-      peak = f32(this.warmupTarget);
-      t = Math.min(t, f32(steps + warmupSteps));
-      if (t < warmupSteps) return f32(f32(f32(peak - start) * f32(t / warmupSteps)) + start);
-      t = f32(t - warmupSteps);
+    const warmupSteps = warmupTarget === null ? 0 : f32(this.warmupSteps);
+    const t = Math.min(f32(finite('step', step)), f32(steps + warmupSteps));
+    if (warmupTarget !== null && t < warmupSteps) {
+      return f32(f32(f32(peak - start) * f32(t / warmupSteps)) + start);
     }
-    const { alpha } = this;
-    return f32(peak * f32(f32(f32(1 - alpha) * halfCosine(1, f32(t / steps))) + f32(alpha)));
-  }
-
-  /** @override */
-  getConfig() {
-    return configOf(this, cosineOptions);
+    return cosineWave(peak, alpha, 1, f32(f32(t - warmupSteps) / steps));
   }
 }
 
-const restartsOptions = ['initialLearningRate', 'firstDecaySteps', 'tMul', 'mMul', 'alpha', 'name'];
+/**
+ * @typedef {object} CosineDecayRestartsOptions
+ * @property {number} initialLearningRate
+ * @property {number} firstDecaySteps greater than 0, the length of the first wave
+ * @property {number} [tMul] 2
+ * @property {number} [mMul] 1
+ * @property {number} [alpha] 0, the end of a wave as a fraction of initialLearningRate
+ * @property {string | null} [name] 'SGDRDecay'
+ */
 
 /**
  * Half cosine waves one after the other, each tMul times as long and mMul times as high as the one before, t = step:
@@ -438,32 +438,16 @@ const restartsOptions = ['initialLearningRate', 'firstDecaySteps', 'tMul', 'mMul
  *
  * Where a restart falls is decided by rounded float32 logarithms: one step early or late is possible, here as in Keras.
  */
-export class CosineDecayRestarts extends LearningRateSchedule {
-  /** @returns {string} the class name in Keras's configs; minifiers rename constructors */
-  get kerasClass() {
-    return 'CosineDecayRestarts';
-  }
-
-  /**
-   * @param {object} options
-   * @param {number} options.initialLearningRate
-   * @param {number} options.firstDecaySteps greater than 0, the length of the first wave
-   * @param {number} [options.tMul] 2
-   * @param {number} [options.mMul] 1
-   * @param {number} [options.alpha] 0, the end of a wave as a fraction of initialLearningRate
-   * @param {string | null} [options.name] 'SGDRDecay'
-   */
-  constructor(options) {
-    super();
-    knownOptions('CosineDecayRestarts', options, restartsOptions);
-    const { initialLearningRate, firstDecaySteps, tMul = 2, mMul = 1, alpha = 0, name = 'SGDRDecay' } = options;
-    this.initialLearningRate = finite('initialLearningRate', initialLearningRate);
-    this.firstDecaySteps = positive('firstDecaySteps', firstDecaySteps);
-    this.tMul = finite('tMul', tMul);
-    this.mMul = finite('mMul', mMul);
-    this.alpha = finite('alpha', alpha);
-    this.name = text('name', name);
-  }
+export class CosineDecayRestarts extends /** @type {KerasScheduleOf<CosineDecayRestartsOptions>} */ (KerasSchedule) {
+  /** @type {KerasClass} */
+  static keras = ['CosineDecayRestarts', {
+    initialLearningRate: [finite],
+    firstDecaySteps: [positive],
+    tMul: [finite, 2],
+    mMul: [finite, 1],
+    alpha: [finite, 0],
+    name: [text, 'SGDRDecay'],
+  }];
 
   /**
    * @override
@@ -473,7 +457,6 @@ export class CosineDecayRestarts extends LearningRateSchedule {
    */
   at(step) {
     const tMul = f32(this.tMul);
-    const alpha = f32(this.alpha);
     let q = f32(f32(finite('step', step)) / f32(this.firstDecaySteps));
     let i;
     if (tMul === 1) {
@@ -485,23 +468,8 @@ export class CosineDecayRestarts extends LearningRateSchedule {
       const length = f32(pow(tMul, i));
       q = f32(f32(q - f32(f32(1 - length) / shrink)) / length);
     }
-    const wave = halfCosine(f32(pow(f32(this.mMul), i)), q);
-    return f32(f32(this.initialLearningRate) * f32(f32(f32(1 - alpha) * wave) + alpha));
+    return cosineWave(this.initialLearningRate, f32(this.alpha), f32(pow(f32(this.mMul), i)), q);
   }
-
-  /** @override */
-  getConfig() {
-    return configOf(this, restartsOptions);
-  }
-}
-
-/**
- * @param {Record<string, any>} object
- * @param {unknown} key
- * @returns {any} the object's own property of that name; undefined without one
- */
-function own(object, key) {
-  return typeof key === 'string' && Object.hasOwn(object, key) ? object[key] : undefined;
 }
 
 /**
@@ -516,12 +484,11 @@ function own(object, key) {
 export function serialize(schedule) {
   if (!isSchedule(schedule)) throw typeError('schedule', 'a LearningRateSchedule', schedule);
   const config = schedule.getConfig();
-  // A user's subclass inherits kerasClass and is no class of Keras.
-  const kerasClass = own(Object.getPrototypeOf(schedule), 'kerasClass');
-  const { name } = schedule.constructor;
-  return kerasClass
-    ? { module: 'keras.optimizers.schedules', class_name: kerasClass, config, registered_name: null }
-    : { module: null, class_name: name, config, registered_name: name };
+  const Class = /** @type {any} */ (schedule.constructor);
+  // A user's subclass inherits `keras` and is no class of Keras.
+  return Object.hasOwn(Class, 'keras')
+    ? { module: 'keras.optimizers.schedules', class_name: Class.keras[0], config, registered_name: null }
+    : { module: null, class_name: Class.name, config, registered_name: Class.name };
 }
 
 /**
@@ -536,16 +503,16 @@ export function deserialize(config, options = {}) {
   ofType('class_name', className, 'string');
   knownOptions('deserialize', options, ['customObjects']);
   const { customObjects = {} } = options;
-  ofType('customObjects', customObjects, 'object');
-  const keras = {
+  /** @type {Record<string, any>} */
+  const classes = {
+    __proto__: null,
     ExponentialDecay, PiecewiseConstantDecay, PolynomialDecay, InverseTimeDecay, CosineDecay, CosineDecayRestarts,
+    ...ofType('customObjects', customObjects, 'object'),
   };
-  const Class = own(customObjects, registeredName) ?? own(customObjects, className) ?? own(keras, className);
-  if (Class === undefined) {
-    throw rangeError('class_name', `one of ${Object.keys({ ...keras, ...customObjects }).join(', ')}`, className);
-  }
-  if (typeof Class !== 'function' || !isSchedule(Class.prototype)) {
-    throw typeError(`customObjects.${className}`, 'a class that extends LearningRateSchedule', Class);
+  const Class = classes[registeredName] ?? classes[className];
+  if (Class === undefined) throw rangeError('class_name', `one of ${Object.keys(classes).join(', ')}`, className);
+  if (!isSchedule(Class.prototype)) {
+    throw typeError(`customObjects.${className}`, 'a LearningRateSchedule class', Class);
   }
   return Class.fromConfig(config.config);
 }
@@ -558,10 +525,7 @@ export function deserialize(config, options = {}) {
 function asFunction(name, schedule) {
   if (typeof schedule === 'function') return /** @type {ScheduleFunction} */ (schedule);
   if (isSchedule(schedule)) return (step) => schedule.at(step);
-  if (typeof schedule !== 'number') {
-    throw typeError(name, 'a number, a function (step) => number or a LearningRateSchedule', schedule);
-  }
-  const rate = finite(name, schedule);
+  const rate = finite(name, schedule, 'a finite number, schedule or callback');
   return () => rate;
 }
 
@@ -577,10 +541,7 @@ function asFunction(name, schedule) {
  * @returns {ScheduleFunction}
  */
 export function linear(options) {
-  knownOptions('linear', options, ['from', 'to', 'steps']);
-  const from = finite('from', options.from);
-  const to = finite('to', options.to);
-  const steps = integer('steps', options.steps, 0);
+  const { from, to, steps } = checked('linear', { from: [finite], to: [finite], steps: [count] }, options);
   return (step) => (step >= steps ? to : from + (to - from) * (Math.max(step, 0) / steps));
 }
 
@@ -598,9 +559,7 @@ export function linear(options) {
  * @returns {ScheduleFunction}
  */
 export function warmup(options) {
-  knownOptions('warmup', options, ['steps', 'schedule']);
-  const steps = integer('steps', options.steps, 0);
-  const schedule = asFunction('schedule', options.schedule);
+  const { steps, schedule } = checked('warmup', { steps: [count], schedule: [asFunction] }, options);
   return (step) => (step < steps ? schedule(0) * ((step + 1) / steps) : schedule(step - steps));
 }
 
@@ -614,19 +573,14 @@ export function warmup(options) {
  * @returns {ScheduleFunction}
  */
 export function chain(pieces) {
-  const expectation = 'an array of at least one { steps, schedule }';
-  if (array('pieces', pieces, expectation).length === 0) throw rangeError('pieces', expectation, pieces);
-  const last = pieces.length - 1;
-  const checked = pieces.map((piece, i) => {
-    knownOptions(`pieces[${i}]`, piece, ['steps', 'schedule']);
-    return {
-      steps: i === last && piece.steps === undefined ? Infinity : integer(`pieces[${i}].steps`, piece.steps, 0),
-      schedule: asFunction(`pieces[${i}].schedule`, piece.schedule),
-    };
-  });
+  const last = array('pieces', pieces).length - 1;
+  if (last < 0) throw rangeError('pieces', 'of length >= 1', pieces);
+  const parts = pieces.map((piece, i) => checked(
+    `pieces[${i}]`, { steps: [count, i === last ? 0 : undefined], schedule: [asFunction] }, piece, `pieces[${i}].`,
+  ));
   return (step) => {
     let i = 0;
-    while (i < last && step >= checked[i].steps) step -= checked[i++].steps;
-    return checked[i].schedule(step);
+    for (; i < last && step >= parts[i].steps; i++) step -= parts[i].steps;
+    return parts[i].schedule(step);
   };
 }

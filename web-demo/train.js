@@ -117,7 +117,7 @@ function accuracyText({ raw, averaged }) {
  */
 async function train(trainer, signal) {
   const { epochs } = trainer.settings;
-  /** @type {import('cli-progress').SingleBar | undefined} */
+  /** Shows itself on a terminal only. @type {import('cli-progress').SingleBar | undefined} */
   let bar;
   /** @type {import('./trainer.js').Accuracies | undefined} */
   let accuracies;
@@ -129,7 +129,6 @@ async function train(trainer, signal) {
     const finished = await run(trainer, {
       signal,
       onProgress({ epoch, step, meanLoss, rate }) {
-        if (!process.stdout.isTTY) return;
         const shown = { loss: meanLoss.toFixed(4), rate: rate.toFixed(6), speed: speed(trainer) };
         if (bar === undefined) {
           bar = new cliProgress.SingleBar({

@@ -2,7 +2,7 @@
  * The training loop, step by step, for whoever shows it: a terminal (train.js), a page, a test. It knows no terminal,
  * no page and no file; it measures time only to report it, so the same seed gives the same numbers on every machine.
  */
-import { finite, integer, knownOptions, rangeError } from '../js/check.js';
+import { finite, integer, knownOptions, rangeError, typeError } from '../js/check.js';
 import { RMSprop, schedules } from '../js/index.js';
 import { fillBatch, inputsOf } from './mnist.js';
 import { Model } from './model.js';
@@ -61,15 +61,17 @@ const WARMUP = 0.1;
 const ORDER = 1;
 
 /**
+ * Checks what neither the model nor the optimizer checks.
+ *
  * @param {Settings} settings
  * @throws {TypeError | RangeError} naming the first that is out of range
  */
-function check(settings) {
-  integer('epochs', settings.epochs, 1, 10000);
-  settings.hidden.forEach((size, i) => integer(`hidden[${i}]`, size, 1, 65536));
-  if (finite('learningRate', settings.learningRate) <= 0) {
-    throw rangeError('learningRate', 'greater than 0', settings.learningRate);
-  }
+function check({ epochs, hidden, learningRate, weightDecay }) {
+  integer('epochs', epochs, 1, 10000);
+  if (!Array.isArray(hidden)) throw typeError('hidden', 'an array of sizes', hidden);
+  hidden.forEach((size, i) => integer(`hidden[${i}]`, size, 1, 65536));
+  if (finite('learningRate', learningRate) <= 0) throw rangeError('learningRate', 'greater than 0', learningRate);
+  if (finite('weightDecay', weightDecay) < 0) throw rangeError('weightDecay', 'at least 0', weightDecay);
 }
 
 /**

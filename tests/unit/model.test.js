@@ -160,7 +160,9 @@ test('an example means the same alone, in a batch, and in a batch that is not fu
   for (let i = 0; i < 11; i++) {
     assert.deepEqual(model.predict(inputs.subarray(5 * i, 5 * i + 5)), together.slice(3 * i, 3 * i + 3));
   }
-  const { accuracy } = model.evaluate(inputs, labels);
+  const { loss, accuracy } = model.evaluate(inputs, labels);
+  const expectedLoss = lossInFloat64([5, 9, 3], model.variables.map(({ data }) => data), inputs, labels);
+  assert.ok(Math.abs(loss - expectedLoss) < 1e-6, `${loss} instead of ${expectedLoss}`);
   const correct = labels.filter((label, i) => {
     const row = together.subarray(3 * i, 3 * i + 3);
     return row.indexOf(Math.max(...row)) === label;

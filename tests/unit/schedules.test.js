@@ -151,6 +151,9 @@ test('a piecewise constant rate changes one step after the boundary', () => {
   const schedule = makers.PiecewiseConstantDecay();
   const rates = [-1, 0, 10, 11, 20, 21].map((step) => schedule.at(step));
   assert.deepEqual(rates, [0.1, 0.1, 0.1, 0.05, 0.05, 0.01].map(Math.fround));
+  // At a whole step boundaries are whole numbers, beyond 2^24 too.
+  assert.equal(new PiecewiseConstantDecay({ boundaries: [-0.5], values: [1, 2] }).at(0), 1);
+  assert.equal(new PiecewiseConstantDecay({ boundaries: [2 ** 24], values: [1, 2] }).at(2 ** 24 + 1), 2);
   const boundaries = Int32Array.of(10, 20);
   const values = Float64Array.of(0.1, 0.05, 0.01);
   assert.deepEqual(new PiecewiseConstantDecay({ boundaries, values }).getConfig(), schedule.getConfig());
@@ -214,6 +217,23 @@ test('fromConfig takes the dictionary and the options', () => {
   refuses(() => CosineDecay.fromConfig(/** @type {any} */ (null)), 'TypeError: config must be of type object, got ');
 });
 
+test('the options are fields, undefined is a default, and a subclass has its own fields beside them', () => {
+  class Extended extends CosineDecay {
+    /** @param {import('../../js/schedules.js').CosineDecayOptions} options */
+    constructor(options) {
+      super(options);
+      this.label = 'own';
+    }
+  }
+  const schedule = new Extended({ initialLearningRate: 0.1, decaySteps: 100, alpha: undefined, name: null });
+  const fields = { initialLearningRate: 0.1, decaySteps: 100, alpha: 0, name: null, warmupTarget: null, warmupSteps: 0 };
+  assert.deepEqual({ ...schedule }, { ...fields, label: 'own' });
+  assert.deepEqual(schedule.getConfig(), {
+    initial_learning_rate: 0.1, decay_steps: 100, alpha: 0, name: null, warmup_target: null, warmup_steps: 0,
+  });
+  assert.equal(serialize(schedule).class_name, 'Extended');
+});
+
 test('a config is a copy', () => {
   const boundaries = [10, 20];
   const schedule = new PiecewiseConstantDecay({ boundaries, values: [0.1, 0.05, 0.01] });
@@ -258,6 +278,8 @@ test('a class of the user is serialized as Keras does it, and found among custom
   }
   const registered = { class_name: 'Other', config: { period: 3 }, registered_name: 'package>Halving' };
   assert.equal(deserialize(registered, { customObjects: { 'package>Halving': Halving } }).constructor, Halving);
+  const renamed = { class_name: 'CosineDecay', config: {}, registered_name: 'package>Halving' };
+  assert.equal(deserialize(renamed, { customObjects: { 'package>Halving': Halving } }).constructor, Halving);
   const builtIn = { class_name: 'CosineDecay', config: {} };
   assert.equal(deserialize(builtIn, { customObjects: { CosineDecay: Halving } }).constructor, Halving);
 });
@@ -270,12 +292,14 @@ test('deserialize refuses what it does not know', () => {
     () => deserialize(config, { customObjects: { Halving } }),
     `RangeError: class_name must be one of ${known}, Halving, got "ExpDecay"`,
   );
-  assert.throws(() => deserialize({ class_name: 'constructor', config: {} }), RangeError);
+  for (const inherited of ['constructor', '__proto__', 'toString']) {
+    assert.throws(() => deserialize({ class_name: inherited, config: {} }), RangeError);
+  }
   refuses(() => deserialize({ config: {} }), 'TypeError: class_name must be of type string, got undefined');
   refuses(() => deserialize({ class_name: 'CosineDecay' }), 'TypeError: config must be of type object, got ');
   refuses(
     () => deserialize(config, { customObjects: { ExpDecay: 0.1 } }),
-    'TypeError: customObjects.ExpDecay must be a class that extends LearningRateSchedule, got 0.1',
+    'TypeError: customObjects.ExpDecay must be a LearningRateSchedule class, got 0.1',
   );
   assert.throws(() => deserialize(config, { customObjects: { ExpDecay: () => 0.1 } }), TypeError);
   assert.throws(() => deserialize(config, /** @type {any} */ ({ custom: {} })), /did you mean "customObjects"/);
@@ -290,7 +314,7 @@ test('deserialize refuses what it does not know', () => {
 test('a schedule without at or getConfig says what to override', () => {
   class Empty extends LearningRateSchedule {}
   refuses(() => new Empty().at(0), 'Error: Empty must override at(step)');
-  refuses(() => new Empty().getConfig(), 'Error: Empty must override getConfig() to be serializable');
+  refuses(() => new Empty().getConfig(), 'Error: Empty must override getConfig()');
   assert.throws(() => serialize(new Empty()), /getConfig/);
 });
 
@@ -321,7 +345,7 @@ test('an option that is unknown, of the wrong kind or out of range is refused by
     [PolynomialDecay, { [rate]: 0.1, decaySteps: 1, power: NaN }, 'RangeError: power must be a finite number, got NaN'],
     [PolynomialDecay, { [rate]: 0.1, decaySteps: 1, endLearningRate: -Infinity },
       'RangeError: endLearningRate must be a finite number, got -Infinity'],
-    [PolynomialDecay, { [rate]: 0.1, decaySteps: 1, name: 7 }, 'TypeError: name must be a string or null, got 7'],
+    [PolynomialDecay, { [rate]: 0.1, decaySteps: 1, name: 7 }, 'TypeError: name must be of type string, got 7'],
     [InverseTimeDecay, { [rate]: 0.1, decaySteps: 1 }, 'TypeError: decayRate must be a finite number, got undefined'],
     [InverseTimeDecay, { [rate]: 0.1, decaySteps: 1, decayRate: 1, staircase: null },
       'TypeError: staircase must be of type boolean, got '],
@@ -340,9 +364,12 @@ test('an option that is unknown, of the wrong kind or out of range is refused by
     [CosineDecayRestarts, { [rate]: 0.1, firstDecaySteps: 1, mMul: null },
       'TypeError: mMul must be a finite number, got null'],
     [PiecewiseConstantDecay, { boundaries: 10, values: [1, 2] },
-      'TypeError: boundaries must be an array of numbers, got 10'],
+      'TypeError: boundaries must be an array, got 10'],
+    [PiecewiseConstantDecay, { boundaries: [10] }, 'TypeError: values must be an array, got undefined'],
+    [PiecewiseConstantDecay, { boundaries: '10', values: [1, 2] },
+      'TypeError: boundaries[0] must be a finite number, got "1"'],
     [PiecewiseConstantDecay, { boundaries: [10], values: new DataView(new ArrayBuffer(16)) },
-      'TypeError: values must be an array of numbers, got '],
+      'TypeError: values must be an array, got '],
     [PiecewiseConstantDecay, { boundaries: [10, '20'], values: [1, 2, 3] },
       'TypeError: boundaries[1] must be a finite number, got "20"'],
     // eslint-disable-next-line no-sparse-arrays
@@ -351,9 +378,11 @@ test('an option that is unknown, of the wrong kind or out of range is refused by
     [PiecewiseConstantDecay, { boundaries: [10, 20], values: [1, NaN, 3] },
       'RangeError: values[1] must be a finite number, got NaN'],
     [PiecewiseConstantDecay, { boundaries: [10, 20], values: [1, 2] },
-      'RangeError: values must be one longer than boundaries (2), got '],
+      'RangeError: values must be of length 3, got '],
+    [PiecewiseConstantDecay, { boundaries: [10, 20], values: [1, 2, 3, 4] },
+      'RangeError: values must be of length 3, got '],
     [PiecewiseConstantDecay, { boundaries: [], values: [1] },
-      'RangeError: boundaries must be an array of at least one number, got '],
+      'RangeError: boundaries must be of length >= 1, got '],
   ];
   for (const [Class, options, error] of refused) refuses(() => new Class(options), error);
   for (const Class of [ExponentialDecay, PolynomialDecay, InverseTimeDecay, CosineDecay]) {
@@ -441,19 +470,19 @@ test('the helpers refuse what they cannot use', () => {
     [() => linear({ from: 1, to: 0, steps: 2.5 }), 'RangeError: steps must be an integer in [0, '],
     [() => warmup({ steps: -1, schedule: 1 }), 'RangeError: steps must be an integer in [0, '],
     [() => warmup(/** @type {any} */ ({ steps: 1 })),
-      'TypeError: schedule must be a number, a function (step) => number or a LearningRateSchedule, got undefined'],
-    [() => warmup({ steps: 1, schedule: NaN }), 'RangeError: schedule must be a finite number, got NaN'],
+      'TypeError: schedule must be a finite number, schedule or callback, got undefined'],
+    [() => warmup({ steps: 1, schedule: NaN }), 'RangeError: schedule must be a finite number, schedule or callback, got NaN'],
     [() => warmup(/** @type {any} */ (5)), 'TypeError: warmup options must be of type object, got '],
     [() => chain(/** @type {any} */ ({})),
-      'TypeError: pieces must be an array of at least one { steps, schedule }, got Object'],
+      'TypeError: pieces must be an array, got Object'],
     [() => chain([]),
-      'RangeError: pieces must be an array of at least one { steps, schedule }, got '],
+      'RangeError: pieces must be of length >= 1, got '],
     [() => chain([{ schedule: 1 }, { schedule: 2 }]),
       'TypeError: pieces[0].steps must be an integer in [0, '],
     [() => chain([{ steps: 3, schedule: 1 }, { steps: -3, schedule: 2 }]),
       'RangeError: pieces[1].steps must be an integer in [0, '],
     [() => chain([{ steps: 3, schedule: /** @type {any} */ ('1') }]),
-      'TypeError: pieces[0].schedule must be a number, a function (step) => number or a LearningRateSchedule, got "1"'],
+      'TypeError: pieces[0].schedule must be a finite number, schedule or callback, got "1"'],
     [() => chain([/** @type {any} */ ({ steps: 3, rate: 1 })]),
       'TypeError: pieces[0] has no option "rate"; did you mean "steps"?'],
   ];

@@ -128,6 +128,8 @@ test('settings out of range are refused, and all memory is given back', { skip }
     [{ epoch: 3 }, /settings has no option "epoch"; did you mean "epochs"\?/],
     [{ epochs: 0 }, /^RangeError: epochs must be/],
     [{ batch: 0 }, /^RangeError: batch must be/],
+    [{ hidden: 10 }, /^TypeError: hidden must be an array of sizes, got 10$/],
+    [{ weightDecay: -1 }, /^RangeError: weightDecay must be at least 0, got -1$/],
     [{ hidden: [10, 0] }, /^RangeError: hidden\[1\] must be/],
     [{ learningRate: 0 }, /^RangeError: learningRate must be greater than 0, got 0$/],
     [{ ema: 1.5 }, /^RangeError: emaMomentum must be/],
@@ -141,7 +143,7 @@ test('settings out of range are refused, and all memory is given back', { skip }
 
 /** @param {string[]} flags */
 function cli(...flags) {
-  return spawnSync(process.execPath, [program, ...flags], { encoding: 'utf8' });
+  return spawnSync(process.execPath, [program, ...flags], { encoding: 'utf8', timeout: 60000 });
 }
 
 /** The fastest network: what is tested here is the terminal. */
@@ -238,7 +240,8 @@ function interrupted(terminal, until, ...flags) {
   const folder = mkdtempSync(join(tmpdir(), 'rmsprop-'));
   const preload = join(folder, 'terminal.cjs');
   writeFileSync(preload, 'process.stdout.isTTY = true;');
-  const child = spawn(process.execPath, [...(terminal ? ['--require', preload] : []), program, ...flags]);
+  const flagsOfNode = terminal ? ['--require', preload] : [];
+  const child = spawn(process.execPath, [...flagsOfNode, program, ...flags], { timeout: 60000, killSignal: 'SIGKILL' });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
     const waiting = !until.test(output);
