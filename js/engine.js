@@ -9,7 +9,10 @@ import { Tensor, describe, disposedError, isVariable, zerosOf } from './tensor.j
 
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./tensor.js').IndexedSlices} IndexedSlices */
-/** @typedef {'mean_square' | 'mean_gradient' | 'momentum' | 'average' | 'accumulator' | 'update'} SlotField of rms_tensor */
+/**
+ * @typedef {'mean_square' | 'mean_gradient' | 'momentum' | 'average' | 'accumulator' | 'update'} SlotField of
+ *   rms_tensor
+ */
 /**
  * @typedef {object} SlotSpec
  * @property {string} name what the framework calls the slot
@@ -66,15 +69,16 @@ export class Engine {
    *
    * @param {readonly Variable[]} variables see `checkVariables`
    * @param {readonly SlotSpec[]} specs
-   * @param {boolean} [isChecked] the caller has checked them; with `setValue` before each step anything will do that has
-   *   the memory, dtype, shape and size of a variable
+   * @param {boolean} [isChecked] the caller has checked them; with `setValue` before each step anything will do that
+   *   has the memory, dtype, shape and size of a variable
    */
   constructor(variables, specs, isChecked = false) {
     if (!isChecked) checkVariables(variables);
     this.#memory = variables[0].memory;
     this.#kernels = kernelsOf(this.#memory);
     this.#specs = specs;
-    this.#slots = specs.map(({ name, field }) => ({ name, word: layout.tensor[field] / 4, tensors: [], isUsed: true }));
+    this.#slots = specs.map(({ name, field }) =>
+      ({ name, word: layout.tensor[field] / 4, tensors: [], isUsed: true }));
     this.add(variables);
   }
 
@@ -87,7 +91,9 @@ export class Engine {
   add(variables) {
     const added = variables.filter((variable) => !this.#indices.has(variable));
     for (const variable of added) {
-      if (variable.memory !== this.#memory) throw rangeError(describe(variable), 'in the memory of the others', variable.memory);
+      if (variable.memory !== this.#memory) {
+        throw rangeError(describe(variable), 'in the memory of the others', variable.memory);
+      }
     }
     if (added.length === 0) return;
     const count = this.#variables.length + added.length;
@@ -186,14 +192,16 @@ export class Engine {
   }
 
   /**
-   * Stages a sparse gradient whose rows alone are to be updated. Rows of one index are summed; the slices stay as they are.
+   * Stages a sparse gradient whose rows alone are to be updated. Rows of one index are summed; the slices stay as they
+   * are.
    *
    * @param {number} index
    * @param {IndexedSlices} slices checked by the caller
+   * @param {boolean} [isClipped] whether it is left out of clipping
    * @throws {RangeError} if the memory is exhausted
    */
-  setRows(index, slices) {
-    this.setGradient(index, null);
+  setRows(index, slices, isClipped = false) {
+    this.setGradient(index, null, isClipped);
     const variable = this.#variables[index];
     const { indices } = slices;
     const [rowCount, ...rest] = variable.shape;
@@ -243,8 +251,8 @@ export class Engine {
    *
    * @param {number} index
    * @param {Tensor} value of the variable's dtype, size and memory
-   * @param {Tensor | null} update where what would be added to the value is written, which then stays as it is; null: the
-   *   value is changed
+   * @param {Tensor | null} update where what would be added to the value is written, which then stays as it is; null:
+   *   the value is changed
    */
   setValue(index, value, update) {
     this.#values[index] = value;
@@ -368,8 +376,8 @@ export class Engine {
   }
 
   /**
-   * `step` for a clip by the global norm over gradients in another order than that of the variables, or of which some are
-   * not staged.
+   * `step` for a clip by the global norm over gradients in another order than that of the variables, or of which some
+   * are not staged.
    *
    * @param {number} sumSquares of all these gradients
    */
@@ -382,8 +390,8 @@ export class Engine {
   }
 
   /**
-   * @returns {number[]} of each variable the sum of the squares of its gradient, clipped by value if the flags say so; 0
-   *   without gradient; `place` must have been called
+   * @returns {number[]} of each variable the sum of the squares of its gradient, clipped by value if the flags say so;
+   *   0 without gradient; `place` must have been called
    */
   sumSquares() {
     this.#kernels.rms_sum_squares(this.#optionsOffset, this.#tensorsOffset, this.#variables.length);

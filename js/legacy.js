@@ -4,14 +4,15 @@
  * the engines'.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
-import { clipByGlobalNorm, clipByNorm, clipByValue, sumInOrder, sumOfSquares } from './clip.js';
+import { clipByGlobalNorm, clipByNorm, clipByValue, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, constants } from './engine.js';
 import { callLoss, setAll } from './gradients.js';
 import { camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
 import {
-  IndexedSlices, checkGradient, checkSlices, denseOf, describe, disposedError, isIndexedSlices, isTensor, scalar, zerosOf,
+  IndexedSlices, checkGradient, checkSlices, denseOf, describe, disposedError, isIndexedSlices, isTensor, scalar,
+  zerosOf,
 } from './tensor.js';
 import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
 
@@ -24,7 +25,8 @@ import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.j
 /** @typedef {import('./gradients.js').Gradient} Gradient */
 /** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
 /** @typedef {import('./updates.js').Update} Update */
-/** @typedef {number | ((step: number) => number)} Hyperparameter a callback gets the number of updates before this one */
+/** @typedef {import('./clip.js').Floats} Floats */
+/** @typedef {number | ((step: number) => number)} Hyperparameter a callback gets the number of updates made */
 /** @typedef {Hyperparameter | LearningRateSchedule} Rate */
 /** @typedef {Variable | readonly VariableList[]} VariableList variables, in lists nested to any depth */
 /** @typedef {'zeros' | 'ones' | ((shape: readonly number[]) => Values)} Initializer */
@@ -67,12 +69,13 @@ const DEFAULTS = Object.freeze({
 const DISPOSED = 'it is disposed';
 
 /**
- * RMSprop with the names, defaults and arithmetic of `tf.keras.optimizers.legacy.RMSprop` (Keras 2.15). Without momentum
+ * RMSprop with the names, defaults and arithmetic of `tf.keras.optimizers.legacy.RMSprop` (Keras 2.15). Without
+ * momentum
  *
  *     rms <- rho rms + (1 - rho) g²,   x <- x - learningRate g / (sqrt(rms) + epsilon)
  *
- * and a sparse gradient lets the `rms` of all rows decay, but moves only the rows that it names. With momentum the rule is
- * that of TensorFlow 1, and of a sparse gradient only the rows that it names are updated, variable and slots alike:
+ * and a sparse gradient lets the `rms` of all rows decay, but moves only the rows that it names. With momentum the rule
+ * is that of TensorFlow 1, and of a sparse gradient only the rows that it names are updated, variable and slots alike:
  *
  *     rms <- rms + (g² - rms) (1 - rho),   m <- momentum m + g learningRate / sqrt(rms + epsilon),   x <- x - m
  */
@@ -81,7 +84,11 @@ export class RMSprop {
   #fixed;
   /** @type {{ learningRate: Rate, rho: Hyperparameter, momentum: Hyperparameter, decay: number }} */
   #hyper;
-  /** What can be assigned and is no callback. @type {Record<typeof CLIPS[number], number | null> & { epsilon: number }} */
+  /**
+   * What can be assigned and is no callback.
+   *
+   * @type {Record<typeof CLIPS[number], number | null> & { epsilon: number }}
+   */
   #plain;
   #iteration;
   /** One for each type of variable, for each type has its own rate. @type {Map<DType, Engine>} */
@@ -231,7 +238,8 @@ export class RMSprop {
   set iterations(count) {
     this.#ready('iterations');
     if (this.#hasWeights) {
-      throw new Error(`Cannot set iterations of optimizer ${show(this.name)} after its weights have been created, got ${show(count)}`);
+      const what = `iterations of optimizer ${show(this.name)}`;
+      throw new Error(`Cannot set ${what} after its weights have been created, got ${show(count)}`);
     }
     this.#iteration.data[0] = integer('iterations', count, 0, 2 ** 31 - 1);
   }
@@ -252,8 +260,8 @@ export class RMSprop {
   /**
    * Takes over what `getWeights` gave.
    *
-   * @param {readonly (Values | Tensor)[]} weights as many as `weights`; or one less, as in files of older versions, which
-   *   do not count iterations: they become 0 then
+   * @param {readonly (Values | Tensor)[]} weights as many as `weights`; or one less, as in files of older versions,
+   *   which do not count iterations: they become 0 then
    * @throws {TypeError | RangeError} for another number, or one that does not fit; nothing is written then
    */
   setWeights(weights) {
@@ -262,8 +270,8 @@ export class RMSprop {
     const given = array('weights', weights);
     const isShort = expected.length === given.length + 1;
     if (!isShort && expected.length !== given.length) {
-      throw new RangeError(`setWeights of optimizer ${show(this.name)} got a weight list of length ${given.length}, but the`
-        + ` optimizer was expecting ${expected.length} weights`);
+      throw new RangeError(`setWeights of optimizer ${show(this.name)} got a weight list of length ${given.length}, but`
+        + ` the optimizer was expecting ${expected.length} weights`);
     }
     setAll('weights', expected, isShort ? [0, ...given] : given);
   }
@@ -289,8 +297,8 @@ export class RMSprop {
   }
 
   /**
-   * Makes a slot. One that exists already is returned as it is; a slot of the optimizer itself may be made before the first
-   * update, which then starts from it.
+   * Makes a slot. One that exists already is returned as it is; a slot of the optimizer itself may be made before the
+   * first update, which then starts from it.
    *
    * @param {Variable} variable float32 or float64
    * @param {string} name
@@ -323,17 +331,18 @@ export class RMSprop {
   /**
    * Calls a loss function.
    *
-   * @param {(...variables: any[]) => LossAndGradients} lossAndGradients is called with the elements of `params`; returns
-   *   { loss, gradients }, or a number having written each `variable.gradient`
+   * @param {(...variables: any[]) => LossAndGradients} lossAndGradients is called with the elements of `params`;
+   *   returns { loss, gradients }, or a number having written each `variable.gradient`
    * @param {VariableList} params
    * @returns {Gradient[]} of the variables, as the function gave them: not clipped
-   * @throws {TypeError | RangeError | Error} for other variables or another return value, and where a gradient is missing
+   * @throws {TypeError | RangeError | Error} for other variables or another return value, and where a gradient is
+   *   missing
    */
   getGradients(lossAndGradients, params) {
     this.#ready('getGradients');
     return pairsOf(lossAndGradients, params).map(([gradient, variable]) => {
       if (gradient === null) {
-        throw new RangeError(`${describe(variable)} has null for gradient. All operations must have a gradient defined.`);
+        throw new RangeError(`${describe(variable)} has null for gradient: all operations must have one defined`);
       }
       if (isIndexedSlices(gradient)) checkSlices(variable, gradient);
       else checkGradient(variable, gradient);
@@ -344,8 +353,8 @@ export class RMSprop {
   /**
    * One update, by the gradients that a loss function gives.
    *
-   * @param {(...variables: any[]) => LossAndGradients} lossAndGradients is called with the variables, and then `gradLoss` if
-   *   it was given; returns { loss, gradients }, or a number having written each `variable.gradient`
+   * @param {(...variables: any[]) => LossAndGradients} lossAndGradients is called with the variables, and then
+   *   `gradLoss` if it was given; returns { loss, gradients }, or a number having written each `variable.gradient`
    * @param {VariableList | (() => VariableList)} varList
    * @param {object} [options]
    * @param {Tensor | Values | null} [options.gradLoss] gradient of the loss
@@ -361,20 +370,21 @@ export class RMSprop {
   }
 
   /**
-   * One update: gradients are clipped, by value, then by norm; weights are made for variables that come for the first time;
-   * then constraints run, and `iterations` counts.
+   * One update: gradients are clipped, by value, then by norm; weights are made for variables that come for the first
+   * time; then constraints run, and `iterations` counts.
    *
-   * @param {readonly (readonly [Gradient | null, Variable])[]} pairs those without a gradient are left out, with a warning;
-   *   a variable may come once; empty: nothing happens
+   * @param {readonly (readonly [Gradient | null, Variable])[]} pairs those without a gradient are left out, with a
+   *   warning; a variable may come once; empty: nothing happens
    * @param {object} [options]
    * @param {string | null} [options.name] of TensorFlow's operation; ignored
    * @param {boolean} [options.experimentalAggregateGradients] default true; ignored, there are no replicas
    * @returns {number | null} `iterations` after it; null for an empty list
-   * @throws {Error} for a tensor instead of a variable, a disposed one, and a sparse gradient of a variable with a constraint
+   * @throws {Error} for a tensor instead of a variable, a disposed one, and a sparse gradient of a variable with a
+   *   constraint
    * @throws {TypeError | RangeError} for what does not fit, and where no variable has a gradient
    *
-   * Weights, slots and the counter are as before then. Only an error of a constraint comes after the update, when the other
-   * constraints have run.
+   * Weights, slots and the counter are as before then. Only an error of a constraint comes after the update, when the
+   * other constraints have run.
    */
   applyGradients(pairs, options = {}) {
     this.#ready('applyGradients');
@@ -405,25 +415,24 @@ export class RMSprop {
   }
 
   /**
-   * @returns {Record<string, unknown>} Keras's dictionary, in Keras's order, JSON-safe; numbers that updates have taken up
-   *   are read back from float32, a callback is asked, a schedule is serialized
+   * @returns {Record<string, unknown>} Keras's dictionary, in Keras's order, JSON-safe; numbers that updates have taken
+   *   up are read back from float32, a callback is asked, a schedule is serialized
    */
   getConfig() {
     const { name, decay, centered } = this.#fixed;
-    const clips = CLIPS.filter((clip) => this.#plain[clip] !== null).map((clip) => [snakeCase(clip), this.#plain[clip]]);
+    const clips = CLIPS.map((clip) => [snakeCase(clip), this.#plain[clip]]).filter(([, limit]) => limit !== null);
     const [learningRate, rho, momentum] = HYPERPARAMETERS.map((hyper) => {
       const value = this.#hyper[hyper];
       if (isSchedule(value)) return serialize(value);
       return typeof value === 'number' && !this.#hasWeights ? value : this.#evaluate(hyper);
     });
-    return {
-      name, ...Object.fromEntries(clips), learning_rate: learningRate, decay, rho, momentum, epsilon: this.epsilon, centered,
-    };
+    const { epsilon } = this;
+    return { name, ...Object.fromEntries(clips), learning_rate: learningRate, decay, rho, momentum, epsilon, centered };
   }
 
   /**
-   * @param {Record<string, any>} config Keras's dictionary, in which `lr` goes before `learning_rate`, or the options of the
-   *   constructor
+   * @param {Record<string, any>} config Keras's dictionary, in which `lr` goes before `learning_rate`, or the options
+   *   of the constructor
    * @param {object} [options]
    * @param {Record<string, any>} [options.customObjects] schedule classes of the user's own by name
    * @returns {RMSprop}
@@ -460,7 +469,8 @@ export class RMSprop {
     for (const update of updates) {
       const { dtype } = update.variable;
       if (this.globalClipnorm !== null && byType.size > 0 && !byType.has(dtype)) {
-        throw typeError(describe(update.variable), `${updates[0].variable.dtype} as the others under globalClipnorm`, dtype);
+        const { dtype: first } = updates[0].variable;
+        throw typeError(describe(update.variable), `${first} as the others under globalClipnorm`, dtype);
       }
       byType.set(dtype, [...(byType.get(dtype) ?? []), update]);
     }
@@ -512,34 +522,23 @@ export class RMSprop {
 
     /** Dense gradients by the index of their variable. @type {Map<number, Tensor>} */
     const dense = new Map();
-    /** Slices, which TensorFlow clips before it sums those of one row. @type {Map<number, IndexedSlices>} */
+    /** Slices, to be clipped before those of one row are summed. @type {Map<number, IndexedSlices>} */
     const sparse = new Map();
     for (const { gradient, variable } of updates) {
       const index = engine.indexOf(variable);
-      if (isIndexedSlices(gradient)) sparse.set(index, copyOf(gradient, variable.dtype));
-      else dense.set(index, variable.placeGradient(gradient));
+      if (!isIndexedSlices(gradient)) dense.set(index, variable.placeGradient(gradient));
+      else sparse.set(index, flags === 0 ? gradient : copyOf(gradient, variable.dtype));
     }
     for (const [index, gradient] of dense) engine.setGradient(index, gradient);
     const total = this.#clipSlices(engine, updates, sparse);
     for (const [index, slices] of sparse) {
       const variable = engine.variables[index];
       // Without momentum rms and mg of all rows decay: by the dense update, whose gradient is 0 in the others.
-      if (this.#fixed.isFused) engine.setRows(index, slices);
-      else engine.setGradient(index, variable.placeGradient(denseOf(variable, slices)));
+      if (this.#fixed.isFused) engine.setRows(index, slices, true);
+      else engine.setGradient(index, variable.placeGradient(denseOf(variable, slices)), true);
     }
     engine.place();
     return () => {
-      if (flags !== 0 && sparse.size > 0) {
-        // What is clipped already goes first, without the flags.
-        for (const index of dense.keys()) engine.setGradient(index, null);
-        engine.setWord('flags', 0);
-        engine.place();
-        engine.step();
-        for (const index of sparse.keys()) engine.setGradient(index, null);
-        for (const [index, gradient] of dense) engine.setGradient(index, gradient);
-        engine.setWord('flags', flags);
-        engine.place();
-      }
       if (total === undefined) engine.step();
       else engine.stepWithSum(total);
     };
@@ -550,25 +549,20 @@ export class RMSprop {
    *
    * @param {Engine} engine in which the dense gradients are staged
    * @param {readonly Update[]} updates all gradients, in the order in which their norms are summed
-   * @param {Map<number, IndexedSlices>} sparse copies of the slices, changed in place
+   * @param {Map<number, IndexedSlices>} sparse changed in place, where anything is to be clipped
    * @returns {number | undefined} the sum of the squares of all gradients, if they are clipped by it
    */
   #clipSlices(engine, updates, sparse) {
     const { clipnorm, clipvalue, globalClipnorm } = this.#plain;
-    const lists = [...sparse.values()].map(({ values }) => /** @type {import('./clip.js').Floats} */ (values));
+    const lists = [...sparse.values()].map(({ values }) => /** @type {Floats} */ (values));
     for (const values of lists) {
       if (clipvalue !== null) clipByValue(values, clipvalue);
       if (clipnorm !== null) clipByNorm(values, clipnorm);
     }
     if (globalClipnorm === null) return undefined;
     engine.place();
-    const sums = engine.sumSquares();
-    const parts = updates.map(({ variable }) => {
-      const index = engine.indexOf(variable);
-      const slices = sparse.get(index);
-      return slices ? sumOfSquares(/** @type {import('./clip.js').Floats} */ (slices.values)) : sums[index];
-    });
-    const total = sumInOrder(updates[0].variable.dtype === 'float32' ? Float32Array.from(parts) : Float64Array.from(parts));
+    const sums = new Map([...sparse.keys()].map((index, i) => [index, sumOfSquares(lists[i])]));
+    const total = totalSquares(engine, updates.map(({ variable }) => engine.indexOf(variable)), sums);
     for (const values of lists) clipByGlobalNorm(values, globalClipnorm, total);
     return total;
   }
@@ -596,7 +590,8 @@ export class RMSprop {
     const before = this.#blocked;
     this.#blocked ??= 'a callback runs';
     try {
-      return Math.fround(finite(`${name} at step ${step}`, typeof source === 'function' ? source(step) : source.at(step)));
+      const value = typeof source === 'function' ? source(step) : source.at(step);
+      return Math.fround(finite(`${name} at step ${step}`, value));
     } finally {
       this.#blocked = before;
     }
@@ -734,7 +729,7 @@ function checkClips({ clipnorm, globalClipnorm }) {
 function pairsOf(lossAndGradients, varList, ...rest) {
   if (isTensor(lossAndGradients) || typeof lossAndGradients === 'number') {
     const loss = isTensor(lossAndGradients) ? describe(lossAndGradients) : lossAndGradients;
-    throw new RangeError(`a tape is required when a loss is passed: pass a function that returns it with gradients, got ${loss}`);
+    throw new RangeError(`a tape is required when a loss is passed: pass a function that gives gradients, got ${loss}`);
   }
   const fn = ofType('lossAndGradients', lossAndGradients, 'function');
   /** @type {any[]} */
@@ -766,8 +761,17 @@ function initialValues(variable, name, initializer) {
 /**
  * @param {IndexedSlices} slices
  * @param {DType} dtype
- * @returns {IndexedSlices} whose values are an array of that type
+ * @returns {IndexedSlices} with an array of that type, which may be changed
  */
 function copyOf({ values, indices }, dtype) {
-  return new IndexedSlices(dtype === 'float32' ? Float32Array.from(values) : Float64Array.from(values), indices, undefined);
+  return new IndexedSlices(arrayOf(dtype, values), indices, undefined);
+}
+
+/**
+ * @param {DType} dtype float32 or float64
+ * @param {ArrayLike<number>} values
+ * @returns {Floats} a copy
+ */
+function arrayOf(dtype, values) {
+  return dtype === 'float32' ? Float32Array.from(values) : Float64Array.from(values);
 }

@@ -179,8 +179,8 @@ export class Tensor {
 }
 
 /**
- * A sparse gradient: rows of numbers and which rows of the variable they belong to. Rows of one index add up, in the order
- * of the list. Made by `indexedSlices`.
+ * A sparse gradient: rows of numbers and which rows of the variable they belong to. Rows of one index add up, in the
+ * order of the list. Made by `indexedSlices`.
  */
 export class IndexedSlices {
   /** @type {Tensor | TypedArray} */
@@ -236,8 +236,9 @@ export class Variable extends Tensor {
     /** Whether a model should hand it to an optimizer. */
     this.trainable = trainable;
     /**
-     * Whether a step replaces the variable by its gradient instead of updating it, as Keras's `overwrite_with_gradient`:
-     * for scales and histories that a loss function computes as gradients. To be set before an optimizer is built.
+     * Whether a step replaces the variable by its gradient instead of updating it, as Keras's
+     * `overwrite_with_gradient`: for scales and histories that a loss function computes as gradients. To be set before
+     * an optimizer is built.
      */
     this.overwriteWithGradient = false;
     /** Called with the variable after each step that gave it a gradient, to change it in place; after the average. */
@@ -295,7 +296,8 @@ export class Variable extends Tensor {
   /**
    * Lets the gradient buffer lie somewhere else from now on; for optimizers that keep all gradients together.
    *
-   * @param {Tensor} buffer of the variable's memory, dtype and size; a gradient that is the old buffer stays where it is
+   * @param {Tensor} buffer of the variable's memory, dtype and size; a gradient that is the old buffer stays where it
+   *   is
    */
   moveGradientBuffer(buffer) {
     if (this.#buffer) this.#replaced.push(this.#buffer);
@@ -432,7 +434,9 @@ export function checkSlices(of, slices) {
   const { indices, values, denseShape = of.shape } = slices;
   const name = `gradient of ${describe(of)}`;
   const [rows, ...rest] = of.shape;
-  if (rows === undefined || `${denseShape}` !== `${of.shape}`) throw rangeError(name, `slices of shape [${of.shape}]`, denseShape);
+  if (rows === undefined || `${denseShape}` !== `${of.shape}`) {
+    throw rangeError(name, `slices of shape [${of.shape}]`, `[${denseShape}]`);
+  }
   const rowLength = sizeOf(rest);
   if (values.length !== indices.length * rowLength) {
     throw rangeError(name, `${indices.length} rows of ${rowLength} numbers`, values);
@@ -445,6 +449,15 @@ export function checkSlices(of, slices) {
 }
 
 /**
+ * @param {Tensor} of
+ * @param {ArrayLike<number>} values
+ * @returns {TensorData} a copy in the type of the tensor
+ */
+export function typedCopy(of, values) {
+  return ARRAYS[of.dtype].from(values);
+}
+
+/**
  * @param {Variable} of
  * @param {IndexedSlices} slices checked
  * @returns {TensorData} the gradient with all its rows; rows of one index are summed from +0 in list order
@@ -452,7 +465,7 @@ export function checkSlices(of, slices) {
 export function denseOf(of, { indices, values }) {
   const dense = new ARRAYS[of.dtype](of.size);
   const rowLength = of.size / of.shape[0];
-  const typed = ARRAYS[of.dtype].from(values);
+  const typed = typedCopy(of, values);
   indices.forEach((row, k) => {
     for (let i = 0; i < rowLength; i++) dense[row * rowLength + i] += typed[k * rowLength + i];
   });

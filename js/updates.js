@@ -1,10 +1,11 @@
 /**
- * Pairs of gradient and variable, as TensorFlow's optimizers take them: their checks and the constraints after the update.
+ * Pairs of gradient and variable, as TensorFlow's optimizers take them: their checks and the constraints after the
+ * update.
  */
 import { rangeError, typeError } from './check.js';
 import { checkVariables } from './engine.js';
 import { unzip } from './gradients.js';
-import { checkGradient, checkSlices, describe, isIndexedSlices, isTensor, isVariable } from './tensor.js';
+import { checkGradient, checkSlices, describe, isIndexedSlices, isTensor, isTypedArray, isVariable } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./gradients.js').Gradient} Gradient */
@@ -12,8 +13,8 @@ import { checkGradient, checkSlices, describe, isIndexedSlices, isTensor, isVari
 
 /**
  * @param {unknown} pairs
- * @returns {{ updates: Update[], missing: Variable[] }} the pairs that have a gradient, of the right kinds and not checked
- *   further, and the variables of the others
+ * @returns {{ updates: Update[], missing: Variable[] }} the pairs that have a gradient, of the right kinds and not
+ *   checked further, and the variables of the others
  * @throws {Error | TypeError | RangeError} if one is no such pair
  */
 export function updatesOf(pairs) {
@@ -30,7 +31,8 @@ export function updatesOf(pairs) {
       return;
     }
     if (!isGradient(gradient)) {
-      throw typeError(`gradient of ${describe(variable)}`, 'a Tensor, IndexedSlices, array of numbers or null', gradient);
+      const expectation = 'a Tensor, IndexedSlices, array of numbers or null';
+      throw typeError(`gradient of ${describe(variable)}`, expectation, gradient);
     }
     updates.push({ gradient, variable });
   });
@@ -38,13 +40,17 @@ export function updatesOf(pairs) {
 }
 
 /**
+ * Checks the kind of what is to be updated.
+ *
  * @param {string} name
  * @param {unknown} variable
  * @throws {Error | TypeError} if it is a tensor, which TensorFlow refuses to update, or something else
  */
 export function checkIsVariable(name, variable) {
   if (isVariable(variable)) return;
-  if (isTensor(variable)) throw new Error(`Trying to update a Tensor: ${name} must be a variable, got ${describe(variable)}`);
+  if (isTensor(variable)) {
+    throw new Error(`Trying to update a Tensor: ${name} must be a variable, got ${describe(variable)}`);
+  }
   throw typeError(name, 'a variable', variable);
 }
 
@@ -54,10 +60,12 @@ export function checkIsVariable(name, variable) {
  */
 function isGradient(value) {
   return isTensor(value) || isIndexedSlices(value) || typeof value === 'number' || Array.isArray(value)
-    || ArrayBuffer.isView(value);
+    || isTypedArray(value);
 }
 
 /**
+ * Checks everything about updates that can be known before memory is taken.
+ *
  * @param {readonly Update[]} updates at least one
  * @throws {Error | TypeError | RangeError} naming the first that cannot be made
  */

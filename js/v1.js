@@ -3,11 +3,10 @@
  * behaves in eager mode. The arithmetic is the kernels', the slots are the engine's.
  */
 import { finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
-import { Engine, checkVariables, constants } from './engine.js';
-import { callLoss, unzip } from './gradients.js';
-import {
-  checkGradient, checkSlices, describe, disposedError, isIndexedSlices, isTensor, isTypedArray, isVariable,
-} from './tensor.js';
+import { Engine, constants } from './engine.js';
+import { callLoss } from './gradients.js';
+import { describe, disposedError, isIndexedSlices, isTensor } from './tensor.js';
+import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -16,7 +15,7 @@ import {
 /** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
 /** @typedef {number | (() => number)} Hyperparameter a callback is asked once in each `applyGradients` */
 /** @typedef {[Gradient | null, Variable]} Pair a gradient, null where there is none, and its variable */
-/** @typedef {{ gradient: Gradient, variable: Variable }} Update a pair that has a gradient */
+/** @typedef {import('./updates.js').Update} Update */
 /**
  * @typedef {object} RMSPropOptions
  * @property {Hyperparameter} learningRate
@@ -202,13 +201,16 @@ export class RMSPropOptimizer {
     const { globalStep, name } = options;
     if (name != null) ofType('name', name, 'string');
     if (globalStep != null) checkGlobalStep(globalStep);
-    const updates = updatesOf(pairs);
+    const { updates, missing } = updatesOf(pairs);
+    if (updates.length === 0) throw missing.length ? noGradients(missing) : new RangeError('No variables provided.');
     checkUpdates(updates);
     const numbers = this.#askHyperparameters();
     if (globalStep?.isDisposed) throw disposedError(globalStep);
 
     this.#update(updates, numbers);
-    const failure = this.#constrain(updates);
+    this.#blocked = 'a constraint runs';
+    const failure = constrain(updates);
+    this.#blocked = undefined;
     if (globalStep != null) globalStep.data[0] += 1;
     if (failure) throw failure.error;
   }
@@ -311,26 +313,6 @@ export class RMSPropOptimizer {
     }
   }
 
-  /**
-   * Runs the constraints of the updated variables.
-   *
-   * @param {readonly Update[]} updates
-   * @returns {{ error: unknown } | undefined} what the first that failed threw
-   */
-  #constrain(updates) {
-    let failure;
-    this.#blocked = 'a constraint runs';
-    for (const { variable } of updates) {
-      try {
-        variable.constraint?.(variable);
-      } catch (error) {
-        failure ??= { error };
-      }
-    }
-    this.#blocked = undefined;
-    return failure;
-  }
-
   /** @param {string} call */
   #ready(call) {
     if (this.#blocked) throw new Error(`${call} of optimizer ${show(this.#name)} cannot be used: ${this.#blocked}`);
@@ -338,70 +320,6 @@ export class RMSPropOptimizer {
 }
 
 const DISPOSED = 'it is disposed';
-
-/**
- * @param {unknown} pairs
- * @returns {Update[]} those that have a gradient, of the right kinds, not checked further
- * @throws {Error | TypeError | RangeError}
- */
-function updatesOf(pairs) {
-  const [gradients, variables] = unzip(pairs);
-  if (variables.length === 0) throw new RangeError('No variables provided.');
-  variables.forEach((variable, i) => {
-    checkIsVariable(`the variable of pairs[${i}]`, variable);
-    const gradient = gradients[i];
-    if (gradient !== null && !isGradient(gradient)) {
-      const expectation = 'a Tensor, IndexedSlices, array of numbers or null';
-      throw typeError(`gradient of ${describe(variable)}`, expectation, gradient);
-    }
-  });
-  const updates = variables.flatMap((variable, i) => {
-    const gradient = gradients[i];
-    return gradient === null ? [] : [{ gradient, variable }];
-  });
-  if (updates.length === 0) throw noGradients(variables);
-  return updates;
-}
-
-/**
- * @param {string} name
- * @param {unknown} variable
- */
-function checkIsVariable(name, variable) {
-  if (isVariable(variable)) return;
-  if (!isTensor(variable)) throw typeError(name, 'a variable', variable);
-  throw new Error(`Trying to update a Tensor: ${name} must be a variable, got ${describe(variable)}`);
-}
-
-/**
- * @param {unknown} value
- * @returns {boolean} whether it is of a kind that gradients can have
- */
-function isGradient(value) {
-  const isArray = Array.isArray(value) || isTypedArray(value);
-  return isArray || typeof value === 'number' || isTensor(value) || isIndexedSlices(value);
-}
-
-/**
- * @param {readonly Update[]} updates
- * @throws {Error | TypeError | RangeError} naming the first that cannot be made
- */
-function checkUpdates(updates) {
-  for (const { variable } of updates) {
-    // TensorFlow has no kernel for it: InvalidArgumentError.
-    if (variable.dtype === 'int32') throw rangeError(describe(variable), 'float32 or float64', variable.dtype);
-  }
-  checkVariables(updates.map(({ variable }) => variable));
-  for (const { gradient, variable } of updates) {
-    if (!isIndexedSlices(gradient)) {
-      checkGradient(variable, gradient);
-    } else if (variable.constraint) {
-      throw new Error(`Cannot use a constraint function on a sparse variable: ${describe(variable)} has one.`);
-    } else {
-      checkSlices(variable, gradient);
-    }
-  }
-}
 
 /** @param {unknown} step */
 function checkGlobalStep(step) {
