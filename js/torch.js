@@ -30,12 +30,19 @@ export * as lrScheduler from './torch-schedulers.js';
  * @property {boolean} [maximize] climb instead, default false
  */
 /**
- * @typedef {RMSpropOptions & { params: Iterable<Variable> | Variable }} GroupOptions a group to be made; options that
- *   it does not give are the optimizer's
+ * @typedef {object} Limits what schedulers keep in a group, and find there when they resume
+ * @property {number} [initialLr]
+ * @property {number} [maxLr]
+ * @property {number} [minLr]
+ * @property {number} [maxMomentum]
+ * @property {number} [baseMomentum]
  */
 /**
- * @typedef {object} ParamGroup what is written here takes effect at the next step, and is checked then; schedulers keep
- *   `initialLr` and their other limits here too
+ * @typedef {RMSpropOptions & Limits & { params: Iterable<Variable> | Variable }} GroupOptions a group to be made;
+ *   options that it does not give are the optimizer's
+ */
+/**
+ * @typedef {object} OwnOptions
  * @property {readonly Variable[]} params
  * @property {number | Tensor} lr
  * @property {number} momentum
@@ -47,12 +54,8 @@ export * as lrScheduler from './torch-schedulers.js';
  * @property {boolean} capturable of PyTorch's state dicts, as are `foreach` and `differentiable`; without effect here
  * @property {boolean | null} foreach
  * @property {boolean} differentiable
- * @property {number} [initialLr]
- * @property {number} [maxLr]
- * @property {number} [minLr]
- * @property {number} [maxMomentum]
- * @property {number} [baseMomentum]
  */
+/** @typedef {OwnOptions & Limits} ParamGroup what is written here takes effect at the next step, and is checked then */
 /**
  * @typedef {object} ParameterState of one parameter, under PyTorch's names
  * @property {number} step steps made
@@ -64,12 +67,21 @@ export * as lrScheduler from './torch-schedulers.js';
  * @typedef {{ state: Record<string, Record<string, any>>, param_groups: Record<string, any>[] }} StateDict
  */
 
-/** An engine serves the parameters of one group that have the same slots and live in one memory. */
-/** @typedef {{ engine: Engine, memory: import('./memory.js').Memory, hasBuffer: boolean, hasMean: boolean }} Home */
-/** How often each parameter is in the group: PyTorch takes, and then steps, one repeatedly. */
-/** @typedef {{ options: ParamGroup, counts: Map<Variable, number>, homes: Home[] }} Group */
+/**
+ * @typedef {object} Home where the state of parameters is that are in one group and one memory, and have the same slots
+ * @property {Engine} engine
+ * @property {import('./memory.js').Memory} memory
+ * @property {boolean} hasBuffer
+ * @property {boolean} hasMean
+ */
+/**
+ * @typedef {object} Group
+ * @property {ParamGroup} options
+ * @property {Map<Variable, number>} counts how often each parameter is in it: PyTorch takes, and steps, one repeatedly
+ * @property {Home[]} homes
+ */
 
-/** Every option of a group, in PyTorch's order; the last three are not options of ours. */
+/** Every option of a group in PyTorch's order; `capturable`, `foreach`, `differentiable` cannot be asked for here. */
 const DEFAULTS = Object.freeze({
   lr: 1e-2,
   momentum: 0,
@@ -249,8 +261,8 @@ export class RMSprop {
   }
 
   /**
-   * @returns {StateDict} PyTorch's dictionary. Its arrays are copies, flat and of the parameter's type: `load_state_dict`
-   *   takes it when each has become a `torch.tensor` of the parameter's shape, and `step` one of no dimension.
+   * @returns {StateDict} PyTorch's dictionary. Its arrays are copies, flat and of the parameter's type;
+   *   `load_state_dict` takes it when each has become a `torch.tensor` of the parameter's shape
    */
   stateDict() {
     /** @type {Map<Variable, number>} */
@@ -377,7 +389,7 @@ export class RMSprop {
         const missing = options.momentum > 0 && !home.hasBuffer ? 'momentum_buffer'
           : options.centered && !home.hasMean ? 'grad_avg' : '';
         // PyTorch's KeyError: these buffers are made at a parameter's first step, or not at all.
-        if (missing) throw rangeError(`state of ${describe(variable)}`, `one with ${missing}`, 'none');
+        if (missing) throw new RangeError(`state of ${describe(variable)} has no ${missing}`);
       }
     }
   }

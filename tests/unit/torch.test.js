@@ -1,0 +1,860 @@
+/** PyTorch's façade: groups, state, state dicts, closures, clips and schedulers; what is refused changes nothing. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Memory, indexedSlices, tensor, variable } from 'rmsprop-wasm';
+import * as torch from 'rmsprop-wasm/torch';
+
+const { RMSprop, clipGradNorm, clipGradValue, lrScheduler } = torch;
+
+/** @typedef {import('../../js/tensor.js').Variable} Variable */
+
+/**
+ * @param {readonly (number[] | null)[]} gradients
+ * @param {object} [options] of the variables
+ * @returns {Variable[]} at 1, 2, 3 …, with those gradients
+ */
+function parameters(gradients, options) {
+  return gradients.map((gradient, i) => {
+    const v = variable((gradient ?? [0, 0]).map((_, k) => i + k + 1), options);
+    v.gradient = gradient;
+    return v;
+  });
+}
+
+/** @param {Variable} v */
+function dense(v) {
+  return /** @type {import('../../js/tensor.js').Tensor} */ (v.gradient).data;
+}
+
+/** @param {Variable} v */
+function setDisposedGradient(v) {
+  const gradient = tensor([1, 1]);
+  v.gradient = gradient;
+  gradient.dispose();
+}
+
+/** A generator of numbers in (-1, 1) with a seed. @param {number} seed */
+function randomNumbers(seed) {
+  let state = seed;
+  return () => {
+    state = (state * 16807) % 2147483647;
+    return state / 1073741823.5 - 1;
+  };
+}
+
+/**
+ * Runs what must fail, and compares all that could have changed.
+ *
+ * @param {torch.RMSprop} optimizer
+ * @param {readonly Variable[]} variables
+ * @param {() => unknown} call
+ * @param {object | (new (...args: any[]) => Error)} error
+ */
+function failsWithoutTrace(optimizer, variables, call, error) {
+  const look = () => ({
+    weights: variables.map((v) => v.isDisposed ? null : v.toArray()),
+    gradients: variables.map(({ gradient }) => gradient),
+    dict: optimizer.stateDict(),
+    groups: optimizer.paramGroups.length,
+    memory: variables.map(({ memory }) => [memory.bytesInUse, memory.tensorCount]),
+  });
+  const before = look();
+  assert.throws(call, error);
+  assert.deepEqual(look(), before);
+}
+
+test('the entry exports what the interface names', () => {
+  assert.deepEqual(Object.keys(torch).sort(), ['RMSprop', 'clipGradNorm', 'clipGradValue', 'lrScheduler']);
+  assert.deepEqual(Object.keys(lrScheduler).sort(), [
+    'ConstantLR', 'CosineAnnealingLR', 'CosineAnnealingWarmRestarts', 'CyclicLR', 'ExponentialLR', 'LRScheduler', 'LinearLR',
+    'MultiStepLR', 'OneCycleLR', 'PolynomialLR', 'ReduceLROnPlateau', 'StepLR',
+  ]);
+});
+
+test('the rule is PyTorch\'s for every size, float32, every operation rounded', () => {
+  const f = Math.fround;
+  const random = randomNumbers(7);
+  const [lr, alpha, eps, mu, decay] = [0.02, 0.9, 1e-5, 0.8, 0.1];
+  for (let size = 0; size <= 67; size++) {
+    const v = variable(Float32Array.from({ length: size }, random));
+    const expected = Array.from(v.data, (x) => ({ x, v: 0, mg: 0, b: 0 }));
+    const optimizer = new RMSprop([v], { lr, alpha, eps, momentum: mu, weightDecay: decay, centered: true, maximize: true });
+    for (let step = 0; step < 3; step++) {
+      v.gradient = Float32Array.from({ length: size }, random);
+      const gradient = dense(v).slice();
+      optimizer.step();
+      expected.forEach((e, i) => {
+        const g = f(-gradient[i] + f(f(decay) * e.x));
+        e.v = f(f(e.v * f(alpha)) + f(f(f(1 - alpha) * g) * g));
+        e.mg = f(e.mg + f(f(1 - alpha) * f(g - e.mg)));
+        const root = f(f(Math.sqrt(Math.max(f(e.v - f(e.mg * e.mg)), 0))) + f(eps));
+        e.b = f(f(e.b * f(mu)) + f(g / root));
+        e.x = f(e.x + f(f(-lr) * e.b));
+      });
+      assert.deepEqual(Array.from(v.data), expected.map(({ x }) => x), `size ${size}`);
+    }
+    optimizer.dispose();
+    v.dispose();
+  }
+});
+
+test('the defaults are PyTorch\'s, and a group overrides the optimizer\'s', () => {
+  const [a, b, c] = parameters([[1], [1], [1]]);
+  const optimizer = new RMSprop([{ params: [a] }, { params: b, lr: 1, centered: true }], { alpha: 0.5 });
+  optimizer.addParamGroup({ params: new Set([c]), weightDecay: 0.1, maximize: true });
+  const defaults = {
+    lr: 0.01, momentum: 0, alpha: 0.5, eps: 1e-8, centered: false, weightDecay: 0, capturable: false, foreach: null,
+    maximize: false, differentiable: false,
+  };
+  assert.deepEqual(optimizer.paramGroups, [
+    { ...defaults, params: [a] },
+    { ...defaults, params: [b], lr: 1, centered: true },
+    { ...defaults, params: [c], weightDecay: 0.1, maximize: true },
+  ]);
+  const alone = new RMSprop([variable([1])]);
+  assert.equal(alone.paramGroups[0].alpha, 0.99);
+});
+
+test('what is written into a group takes effect at the next step, and is checked there', () => {
+  const [v, twin] = parameters([[0.5, 0.25], [0.5, 0.25]]);
+  twin.set(v);
+  const optimizer = new RMSprop([v], { lr: 0.1 });
+  const other = new RMSprop([twin], { lr: 0.2, weightDecay: 0.5, maximize: true });
+  Object.assign(optimizer.paramGroups[0], { lr: 0.2, weightDecay: 0.5, maximize: true });
+  optimizer.step();
+  other.step();
+  assert.deepEqual(v.toArray(), twin.toArray());
+
+  const [group] = optimizer.paramGroups;
+  for (const [name, value, kind] of /** @type {const} */ ([
+    ['lr', '1', TypeError], ['lr', NaN, RangeError], ['eps', Infinity, RangeError], ['alpha', null, TypeError],
+    ['momentum', undefined, TypeError], ['weightDecay', -Infinity, RangeError], ['centered', 1, TypeError],
+    ['maximize', 'no', TypeError],
+  ])) {
+    const before = v.toArray();
+    const old = group[name];
+    Object.assign(group, { [name]: value });
+    assert.throws(() => optimizer.step(), (/** @type {any} */ e) => e.constructor === kind && e.message.startsWith(name));
+    assert.deepEqual(v.toArray(), before);
+    assert.equal(optimizer.state.get(v)?.step, 1);
+    Object.assign(group, { [name]: old });
+  }
+  optimizer.step();
+  assert.throws(() => Object.assign(group, { params: [] }), TypeError);
+  assert.throws(() => /** @type {any} */ (optimizer.paramGroups).push({}), TypeError);
+});
+
+test('a group may have numbers that the constructor refuses, as in PyTorch', () => {
+  const [v] = parameters([[1]]);
+  const optimizer = new RMSprop([{ params: [v], lr: -0.1 }]);
+  optimizer.step();
+  assert.ok(v.data[0] > 1);
+  assert.throws(() => new RMSprop([v], { lr: -0.1 }), RangeError);
+});
+
+test('a rate may be a tensor of one element, which is read at each step', () => {
+  const [v, twin] = parameters([[0.5], [0.5]]);
+  twin.set(v);
+  const lr = tensor(0.1);
+  const optimizer = new RMSprop([v], { lr });
+  const other = new RMSprop([twin], { lr: 0.1 });
+  for (const rate of [0.1, 0.01]) {
+    lr.set(rate);
+    other.paramGroups[0].lr = rate;
+    optimizer.step();
+    other.step();
+  }
+  assert.deepEqual(v.toArray(), twin.toArray());
+  assert.equal(optimizer.stateDict().param_groups[0].lr, Math.fround(0.01));
+  new lrScheduler.ExponentialLR(optimizer, { gamma: 0.5 }).step();
+  assert.equal(lr.data[0], Math.fround(0.005));
+  lr.dispose();
+  assert.throws(() => optimizer.step(), /disposed/);
+});
+
+test('wrong arguments of the constructor are refused by name', () => {
+  const [v] = parameters([[1]]);
+  const make = (/** @type {any} */ params, /** @type {any} */ options = undefined) => () => new RMSprop(params, options);
+  assert.throws(make([v], { learningRate: 1 }), /^TypeError: RMSprop has no option "learningRate"/);
+  assert.throws(make([v], { foreach: true }), /^TypeError: RMSprop has no option "foreach"/);
+  assert.throws(make([{ params: [v], lR: 1 }]), /^TypeError: group has no option "lR"; did you mean "lr"/);
+  assert.throws(make([v], null), TypeError);
+  assert.throws(make([v], { lr: '0.1' }), /^TypeError: lr must be a finite number >= 0, got "0.1"/);
+  assert.throws(make([v], { alpha: Infinity }), /^RangeError: Invalid alpha value: Infinity/);
+  assert.throws(make([v], { centered: 1 }), /^TypeError: centered must be of type boolean/);
+  assert.throws(make([{ params: [v], eps: NaN }]), /^RangeError: eps/);
+  assert.throws(make([{ params: [v], momentum: '0' }]), /^TypeError: momentum/);
+  assert.throws(make([{ lr: 1 }]), /^TypeError: params argument given to the optimizer should be an iterable/);
+  assert.throws(make([{ params: [v] }, v]), /^TypeError: param_group must be an object/);
+  assert.throws(make([tensor([1])]), /^TypeError: optimizer can only optimize variables, but one of the params is Tensor/);
+  assert.throws(make([v, null]), /^TypeError: optimizer can only optimize variables, but one of the params is null/);
+  assert.throws(make([variable([1], { dtype: 'int32' })]), /^TypeError: .* must be float32 or float64, got "int32"/);
+  const disposed = variable([1]);
+  disposed.dispose();
+  assert.throws(make([disposed]), /^Error: .* is disposed/);
+  assert.throws(make([]), /^RangeError: optimizer got an empty parameter list/);
+});
+
+test('a group that is refused is not added', () => {
+  const [v, w] = parameters([[1], [1]]);
+  const optimizer = new RMSprop([v]);
+  for (const [group, error] of /** @type {[any, any][]} */ ([
+    [{ params: [w, v] }, RangeError], [{ params: [w], lr: NaN }, RangeError], [{ params: [w], rate: 1 }, TypeError],
+    [{ params: [1] }, TypeError], [w, TypeError], [undefined, TypeError],
+  ])) failsWithoutTrace(optimizer, [v, w], () => optimizer.addParamGroup(group), error);
+  optimizer.addParamGroup({ params: [w] });
+  optimizer.step();
+  assert.equal(optimizer.state.size, 2);
+});
+
+test('parameters without a gradient are passed over, and have no state', () => {
+  const [v, w] = parameters([null, [1, 1]]);
+  const optimizer = new RMSprop([v, w], { momentum: 0.5 });
+  optimizer.step();
+  optimizer.step();
+  assert.deepEqual([...optimizer.state.keys()], [w]);
+  assert.deepEqual(v.toArray(), [1, 2]);
+  v.gradient = [1, 1];
+  w.gradient = null;
+  const kept = w.toArray();
+  optimizer.step();
+  assert.deepEqual(w.toArray(), kept);
+  assert.deepEqual([...optimizer.state.values()].map(({ step }) => step), [2, 1]);
+  assert.deepEqual(Object.keys(optimizer.state.get(v) ?? {}), ['step', 'square_avg', 'momentum_buffer']);
+  optimizer.zeroGrad();
+  assert.equal(optimizer.step(), undefined);
+  assert.deepEqual(w.toArray(), kept);
+});
+
+test('a parameter that is in its group twice is stepped twice, with a warning, as in PyTorch', (t) => {
+  const warn = t.mock.method(console, 'warn', () => {});
+  const [v, w, twin] = parameters([[0.5, -1], [0.5, -1], [0.5, -1]]);
+  for (const p of [w, twin]) p.set(v);
+  const optimizer = new RMSprop([v, w, v], { momentum: 0.9, centered: true });
+  assert.equal(warn.mock.callCount(), 1);
+  const other = new RMSprop([twin], { momentum: 0.9, centered: true });
+  optimizer.step();
+  other.step();
+  assert.deepEqual(w.toArray(), twin.toArray());
+  other.step();
+  assert.deepEqual(v.toArray(), twin.toArray());
+  const dict = optimizer.stateDict();
+  assert.deepEqual(dict.param_groups[0].params, [0, 1, 0]);
+  assert.deepEqual([dict.state[0].step, dict.state[1].step], [2, 1]);
+  assert.deepEqual(dict.state[0].square_avg, other.stateDict().state[0].square_avg);
+});
+
+test('parameters of several types and memories train in one group', () => {
+  const memory = new Memory();
+  const optionsOf = /** @type {const} */ ([{}, { dtype: 'float64' }, { memory }, { memory, dtype: 'float64' }]);
+  const mixed = optionsOf.flatMap((options) => parameters([[0.5, -0.1]], options));
+  const alone = optionsOf.flatMap((options) => parameters([[0.5, -0.1]], options));
+  new RMSprop(mixed, { momentum: 0.9 }).step();
+  for (const v of alone) new RMSprop([v], { momentum: 0.9 }).step();
+  assert.deepEqual(mixed.map((v) => v.toArray()), alone.map((v) => v.toArray()));
+});
+
+test('a closure is called with the parameters, and its loss returned', () => {
+  const [v, w, a, b] = parameters([null, null, [0.1, 0.2], null]);
+  a.set(v);
+  b.set(w);
+  const optimizer = new RMSprop([{ params: [v] }, { params: [w] }]);
+  const loss = optimizer.step((...args) => {
+    assert.deepEqual(args, [v, w]);
+    return { loss: 3.5, gradients: [[0.1, 0.2], null] };
+  });
+  assert.equal(loss, 3.5);
+  new RMSprop([a, b]).step();
+  assert.deepEqual([v, w].map((p) => p.toArray()), [a, b].map((p) => p.toArray()));
+  assert.equal(v.gradient, null);
+  assert.equal(optimizer.step((first) => {
+    first.gradient = [0.1, 0.2];
+    return 7;
+  }), 7);
+  assert.equal(optimizer.state.get(v)?.step, 2);
+});
+
+test('a closure that throws, or returns something else, changes nothing', () => {
+  const [v, w] = parameters([[1, 1], [1, 1]]);
+  const optimizer = new RMSprop([v, w]);
+  optimizer.step();
+  const refuse = (/** @type {any} */ closure, /** @type {any} */ error) =>
+    failsWithoutTrace(optimizer, [v, w], () => optimizer.step(closure), error);
+  refuse(() => { throw new SyntaxError('mine'); }, SyntaxError);
+  refuse(() => undefined, TypeError);
+  refuse(() => ({ loss: 1 }), TypeError);
+  refuse(() => ({ loss: 1, gradients: [[1, 1]] }), RangeError);
+  refuse(() => ({ loss: 1, gradients: [[1, 1], [1]] }), RangeError);
+  refuse(() => ({ loss: 1, gradients: [[1, 1], 'x'] }), TypeError);
+  refuse(() => ({ loss: 1, gradients: [[1, 1], indexedSlices([1], [0])] }), /^Error: RMSprop does not support sparse gradients/);
+  refuse(3, TypeError);
+  refuse(null, TypeError);
+});
+
+test('a step that is refused changes nothing in any group', () => {
+  const [v, w, x] = parameters([[1, 1], [1, 1], [1, 1]]);
+  const optimizer = new RMSprop([{ params: [v] }, { params: [w, x], centered: true }]);
+  const refuse = (/** @type {any} */ error) => failsWithoutTrace(optimizer, [v, w, x], () => optimizer.step(), error);
+  w.gradient = indexedSlices([1], [0]);
+  refuse(/^Error: RMSprop does not support sparse gradients/);
+  setDisposedGradient(w);
+  refuse(/disposed/);
+  w.gradient = [1, 1];
+  optimizer.step();
+  w.gradient = indexedSlices([1], [0]);
+  refuse(/^Error: RMSprop does not support sparse gradients/);
+  w.gradient = [1, 1];
+  optimizer.paramGroups[0].momentum = 0.9;
+  refuse(/^RangeError: state of variable .* has no momentum_buffer/);
+  optimizer.paramGroups[0].momentum = 0;
+  optimizer.paramGroups[0].centered = true;
+  refuse(/^RangeError: state of variable .* has no grad_avg/);
+  optimizer.paramGroups[0].centered = false;
+  x.dispose();
+  assert.throws(() => optimizer.step(), /disposed/);
+  assert.equal(optimizer.state.get(v)?.step, 1);
+});
+
+test('when memory is exhausted at the first step nothing has changed', () => {
+  const memory = new Memory({ initialBytes: 65536, maximumBytes: 65536 });
+  const v = variable(new Float32Array(4000).fill(1), { memory });
+  const w = variable(new Float32Array(4000).fill(1), { memory });
+  v.gradientBuffer().data.fill(1);
+  const optimizer = new RMSprop([{ params: [v] }, { params: [w] }]);
+  w.gradient = v.gradient;
+  failsWithoutTrace(optimizer, [v, w], () => optimizer.step(), /memory exhausted/);
+  w.gradient = null;
+  optimizer.step();
+  assert.equal(optimizer.state.size, 1);
+});
+
+test('when there is no room for a closure\'s gradients nothing has changed', () => {
+  const memory = new Memory({ initialBytes: 65536, maximumBytes: 65536 });
+  const v = variable(new Float32Array(6000), { memory });
+  const optimizer = new RMSprop([v]);
+  const closure = () => ({ loss: 0, gradients: [new Float32Array(6000)] });
+  failsWithoutTrace(optimizer, [v], () => optimizer.step(closure), /memory exhausted/);
+  assert.equal(optimizer.state.size, 0);
+});
+
+test('a parameter whose first step failed has its first step later, by the options of then', () => {
+  const memory = new Memory({ initialBytes: 65536, maximumBytes: 65536 });
+  const [a, b, twin] = parameters([[1, 1], [1, 1], [1, 1]], { memory });
+  const large = variable(new Float32Array(9000), { memory });
+  const optimizer = new RMSprop([{ params: [a, b] }, { params: [large] }]);
+  optimizer.step(() => ({ loss: 0, gradients: [[1, 1], null, null] }));
+  large.gradient = large;
+  assert.throws(() => optimizer.step(), /memory exhausted/);
+  assert.deepEqual([...optimizer.state.keys()], [a]);
+  large.gradient = null;
+  a.gradient = null;
+  optimizer.paramGroups[0].momentum = 0.5;
+  twin.set(b);
+  new RMSprop([twin], { momentum: 0.5 }).step();
+  optimizer.step();
+  assert.deepEqual(b.toArray(), twin.toArray());
+  assert.equal(optimizer.state.get(b)?.step, 1);
+});
+
+test('a momentum that is switched off leaves its buffer, and the quotient takes the rate first', () => {
+  const [v, twin] = parameters([[0.3, 0.7], [0.3, 0.7]]);
+  twin.set(v);
+  const optimizer = new RMSprop([v], { momentum: 0.9, centered: true });
+  optimizer.step();
+  const buffer = optimizer.state.get(v)?.momentum_buffer?.toArray();
+  const mean = optimizer.state.get(v)?.grad_avg?.toArray();
+  Object.assign(optimizer.paramGroups[0], { momentum: 0, centered: false });
+  const other = new RMSprop([twin]);
+  other.loadStateDict({ ...other.stateDict(), state: { 0: { step: 1, square_avg: optimizer.state.get(v)?.square_avg } } });
+  twin.set(v);
+  optimizer.step();
+  other.step();
+  assert.deepEqual(v.toArray(), twin.toArray());
+  assert.deepEqual(optimizer.state.get(v)?.momentum_buffer?.toArray(), buffer);
+  assert.deepEqual(optimizer.state.get(v)?.grad_avg?.toArray(), mean);
+  Object.assign(optimizer.paramGroups[0], { momentum: 0.9, centered: true });
+  optimizer.step();
+  assert.notDeepEqual(optimizer.state.get(v)?.momentum_buffer?.toArray(), buffer);
+});
+
+test('a momentum that is set before the first gradient has its buffer', () => {
+  const [v, w] = parameters([[1, 1], null]);
+  const optimizer = new RMSprop([v, w]);
+  optimizer.step();
+  optimizer.paramGroups[0].momentum = 0.9;
+  v.gradient = null;
+  w.gradient = [1, 1];
+  optimizer.step();
+  assert.deepEqual([...optimizer.state.values()].map((state) => 'momentum_buffer' in state), [false, true]);
+});
+
+test('zeroGrad clears gradients, or fills them with 0', () => {
+  const [v, w, x] = parameters([[1, 1], [1, 1], null]);
+  w.gradient = indexedSlices([1], [0]);
+  const optimizer = new RMSprop([v, w, x]);
+  optimizer.zeroGrad({ setToNone: false });
+  assert.deepEqual([...dense(v)], [0, 0]);
+  assert.equal(/** @type {any} */ (w.gradient).indices.length, 0);
+  assert.equal(x.gradient, null);
+  optimizer.zeroGrad();
+  assert.deepEqual([v, w, x].map((p) => p.gradient), [null, null, null]);
+  for (const wrong of [{ setToNone: 1 }, { set: true }]) assert.throws(() => optimizer.zeroGrad(/** @type {any} */ (wrong)), TypeError);
+  v.gradient = [1, 1];
+  setDisposedGradient(w);
+  assert.throws(() => optimizer.zeroGrad({ setToNone: false }), /disposed/);
+  assert.deepEqual([...dense(v)], [1, 1]);
+});
+
+test('constraints run after the step, of the parameters that were updated', () => {
+  const constraint = (/** @type {Variable} */ v) => v.data.fill(9);
+  const [v, w] = parameters([[1, 1], null], { constraint });
+  const optimizer = new RMSprop([v, w]);
+  optimizer.step();
+  assert.deepEqual([v.toArray(), w.toArray()], [[9, 9], [2, 3]]);
+  v.constraint = () => { throw new SyntaxError('mine'); };
+  assert.throws(() => optimizer.step(), SyntaxError);
+  assert.equal(optimizer.state.get(v)?.step, 2);
+});
+
+test('a disposed optimizer gives its memory back, and refuses', () => {
+  const memory = new Memory();
+  const [v] = parameters([[1, 1]], { memory });
+  const before = memory.bytesInUse;
+  const optimizer = new RMSprop([v], { momentum: 0.9 });
+  optimizer.step();
+  optimizer.dispose();
+  optimizer.dispose();
+  assert.equal(memory.bytesInUse, before);
+  assert.equal(v.isDisposed, false);
+  for (const call of /** @type {(() => unknown)[]} */ ([
+    () => optimizer.step(), () => optimizer.zeroGrad(), () => optimizer.addParamGroup({ params: [] }),
+    () => optimizer.loadStateDict(optimizer.stateDict()),
+  ])) assert.throws(call, /^Error: the optimizer is disposed/);
+});
+
+// ---- State dicts ----
+
+/** A state dict as Python writes it into JSON: `tolist()` of every tensor, in its shape. */
+function asJson(/** @type {torch.RMSprop} */ optimizer) {
+  const { state, param_groups: groups } = optimizer.stateDict();
+  const tensors = [...optimizer.state.values()];
+  const nested = Object.entries(state).map(([id], i) => [id, Object.fromEntries(Object.entries(tensors[i]).map(([name, value]) =>
+    [name, typeof value === 'number' ? value : value.toArray()]))]);
+  return JSON.parse(JSON.stringify({ state: Object.fromEntries(nested), param_groups: groups }));
+}
+
+for (const dtype of /** @type {const} */ (['float32', 'float64'])) {
+  test(`a run that is loaded goes on with equal bits, ${dtype}`, () => {
+    const random = randomNumbers(3);
+    const shapes = [[2, 3], [5], []];
+    const make = () => {
+      const list = shapes.map((shape, i) => variable(new Float64Array(shape.reduce((n, k) => n * k, 1)).fill(i + 1), { shape, dtype }));
+      const optimizer = new RMSprop([
+        { params: [list[0]] }, { params: [list[1], list[2]], lr: 0.1, weightDecay: 0.1, centered: true, momentum: 0.5 },
+      ], { momentum: 0.9 });
+      return { list, optimizer };
+    };
+    const one = make();
+    const gradients = Array.from({ length: 8 }, (_, k) => one.list.map(({ size }, i) =>
+      // The last parameter has its first gradient after the save.
+      i === 2 && k < 5 ? null : Float64Array.from({ length: size }, random)));
+    const step = (/** @type {ReturnType<typeof make>} */ { optimizer }, /** @type {number} */ k) =>
+      optimizer.step(() => ({ loss: 0, gradients: gradients[k] }));
+    const scheduler = new lrScheduler.ExponentialLR(one.optimizer, { gamma: 0.9 });
+    for (let k = 0; k < 4; k++) step(one, k);
+    scheduler.step();
+    const saved = [one.optimizer.stateDict(), asJson(one.optimizer)];
+    const weights = one.list.map(({ data }) => data.slice());
+    for (let k = 4; k < 8; k++) step(one, k);
+    for (const dict of saved) {
+      const other = make();
+      // Something to be forgotten.
+      other.optimizer.step(() => ({ loss: 0, gradients: gradients[7] }));
+      other.list.forEach((v, i) => v.set(weights[i]));
+      other.optimizer.loadStateDict(dict);
+      assert.deepEqual(other.optimizer.stateDict(), saved[0]);
+      assert.equal(other.optimizer.paramGroups[0].lr, 0.01 * 0.9);
+      assert.equal(other.optimizer.paramGroups[0].initialLr, 0.01);
+      for (let k = 4; k < 8; k++) step(other, k);
+      assert.deepEqual(other.list.map((v) => v.toArray()), one.list.map((v) => v.toArray()));
+      assert.deepEqual(other.optimizer.stateDict(), one.optimizer.stateDict());
+    }
+  });
+}
+
+test('a state dict is a copy, and loading one copies', () => {
+  const [v] = parameters([[1, 1]]);
+  const optimizer = new RMSprop([v]);
+  optimizer.step();
+  const dict = optimizer.stateDict();
+  const before = structuredClone(dict);
+  optimizer.step();
+  assert.deepEqual(dict, before);
+  optimizer.loadStateDict(dict);
+  optimizer.step();
+  assert.deepEqual(dict, before);
+});
+
+test('loading keeps the group objects, replaces their options, and gives the old state\'s memory back', () => {
+  const memory = new Memory();
+  const [v] = parameters([[1, 1]], { memory });
+  const optimizer = new RMSprop([v], { lr: 0.5 });
+  optimizer.step();
+  const [group] = optimizer.paramGroups;
+  group.initialLr = 3;
+  const { memory: { bytesInUse } } = v;
+  const { state, param_groups: [saved] } = optimizer.stateDict();
+  const { momentum: _momentum, centered: _centered, foreach: _foreach, initial_lr: _lr, ...old } = saved;
+  optimizer.loadStateDict({ state, param_groups: [{ ...old, lr: [0.25], eps: 1e-3, foreach: true, name: 'head', params: ['p'] }] });
+  assert.equal(optimizer.paramGroups[0], group);
+  assert.deepEqual([group.lr, group.eps, group.momentum, group.centered, group.initialLr], [0.25, 1e-3, 0, false, undefined]);
+  assert.equal(optimizer.stateDict().param_groups[0].name, 'head');
+  assert.equal(optimizer.stateDict().param_groups[0].foreach, true);
+  assert.equal(optimizer.state.size, 0, 'the state belongs to a parameter of another name');
+  assert.ok(memory.bytesInUse < bytesInUse);
+  optimizer.step();
+  assert.equal(memory.bytesInUse, bytesInUse);
+});
+
+test('views of the memory that grows while they are loaded are loaded nevertheless', () => {
+  const memory = new Memory({ initialBytes: 65536 });
+  const v = variable(new Float32Array(5000), { memory });
+  v.gradientBuffer().data.fill(1);
+  const optimizer = new RMSprop([v]);
+  optimizer.step();
+  const { square_avg: average } = /** @type {any} */ (optimizer.state.get(v));
+  const { buffer } = memory;
+  optimizer.loadStateDict({ ...optimizer.stateDict(), state: { 0: { step: 1, square_avg: average.data } } });
+  assert.notEqual(memory.buffer, buffer, 'it has grown');
+  assert.equal(optimizer.state.get(v)?.square_avg.data[4999], Math.fround(Math.fround(1 - 0.99) * 1));
+});
+
+test('a state dict that is refused changes nothing', () => {
+  const [v, w] = parameters([[1, 1], [1, 1]]);
+  const optimizer = new RMSprop([{ params: [v] }, { params: [w] }]);
+  optimizer.step();
+  const dict = optimizer.stateDict();
+  const [first, second] = dict.param_groups;
+  const entry = dict.state[1];
+  const withGroup = (/** @type {object} */ change) => ({ ...dict, param_groups: [first, { ...second, ...change }] });
+  const withEntry = (/** @type {object} */ change) => ({ ...dict, state: { ...dict.state, 1: { ...entry, ...change } } });
+  for (const [wrong, error] of /** @type {[any, any][]} */ ([
+    [undefined, TypeError], [{}, TypeError], [{ param_groups: dict.param_groups }, TypeError],
+    [{ ...dict, param_groups: [first] }, /^RangeError: loaded state dict has a different number of parameter groups: 1, .* 2/],
+    [withGroup({ params: [1, 2] }), /^RangeError: loaded state dict contains a parameter group that doesn't match the size/],
+    [withGroup({ params: 1 }), TypeError], [{ ...dict, param_groups: [first, null] }, TypeError],
+    [withGroup({ lr: undefined }), TypeError], [withGroup({ lr: NaN }), RangeError], [withGroup({ alpha: '1' }), TypeError],
+    [withGroup({ centered: 0 }), TypeError], [withGroup({ initial_lr: 'x' }), TypeError],
+    [withEntry({ step: undefined }), TypeError], [withEntry({ step: [1, 2] }), TypeError],
+    [withEntry({ square_avg: undefined }), TypeError], [withEntry({ square_avg: [1] }), RangeError],
+    [withEntry({ momentum_buffer: ['a', 'b'] }), TypeError], [{ ...dict, state: { 1: 5 } }, TypeError],
+  ])) failsWithoutTrace(optimizer, [v, w], () => optimizer.loadStateDict(wrong), error);
+});
+
+test('when memory is exhausted in loading, the old state stays', () => {
+  const memory = new Memory({ initialBytes: 65536, maximumBytes: 65536 });
+  const v = variable(new Float32Array(5000), { memory });
+  v.gradientBuffer().data.fill(1);
+  const optimizer = new RMSprop([v]);
+  optimizer.step();
+  const dict = optimizer.stateDict();
+  failsWithoutTrace(optimizer, [v], () => optimizer.loadStateDict(dict), /memory exhausted/);
+  optimizer.step();
+});
+
+test('when memory is exhausted for the second of two groups, the first gives its own back', () => {
+  const memory = new Memory({ initialBytes: 65536, maximumBytes: 65536 });
+  const small = variable([1, 1], { memory });
+  const large = variable(new Float32Array(5000), { memory });
+  small.gradient = [1, 1];
+  large.gradientBuffer().data.fill(1);
+  const optimizer = new RMSprop([{ params: [small] }, { params: [large] }]);
+  optimizer.step();
+  const dict = optimizer.stateDict();
+  failsWithoutTrace(optimizer, [small, large], () => optimizer.loadStateDict(dict), /memory exhausted/);
+});
+
+// ---- Clips ----
+
+test('clipGradNorm returns the norm before, of any order, and scales by a reciprocal', () => {
+  const f = Math.fround;
+  const clip = (/** @type {number[][]} */ gradients, /** @type {number} */ maxNorm, /** @type {any} */ options = undefined) => {
+    const list = parameters([...gradients, null]);
+    return [clipGradNorm(list, maxNorm, options), ...list.slice(0, -1).map((v) => [...dense(v)])];
+  };
+  const factor = f(f(1 / f(5 + f(1e-6))) * 1);
+  assert.deepEqual(clip([[3], [4]], 1), [5, [f(3 * factor)], [f(4 * factor)]]);
+  assert.deepEqual(clip([[3, -1], [4]], 1e9, { normType: 1 }), [8, [3, -1], [4]]);
+  assert.equal(clip([[3, -5], [4]], 1, { normType: Infinity })[0], 5);
+  assert.equal(clip([[3, -5], [4]], 1, { normType: -Infinity })[0], 3);
+  assert.equal(clip([[3, 0], [0]], 1, { normType: 0 })[0], 1);
+  assert.ok(Math.abs(Number(clip([[1, 2], [2]], 1, { normType: 3 })[0]) - Math.cbrt(17)) < 1e-6);
+  assert.equal(clipGradNorm(parameters([null]), 1), 0);
+  assert.equal(clipGradNorm([], 1), 0);
+  const [v] = parameters([[3, 4]], { dtype: 'float64' });
+  assert.equal(clipGradNorm(v, 1), 5);
+  assert.deepEqual([...dense(v)], [3 * (1 / (5 + 1e-6)), 4 * (1 / (5 + 1e-6))]);
+  const mixed = [...parameters([[0.1]]), ...parameters([[0.1]], { dtype: 'float64' })];
+  assert.equal(clipGradNorm(mixed, 10), Math.sqrt(f(0.1) * f(0.1) + 0.1 * 0.1));
+  assert.deepEqual(clip([[NaN, 1]], 1), [NaN, [NaN, NaN]]);
+});
+
+test('every operation of clipGradNorm is rounded: the norms, the total, the reciprocal, the factor', () => {
+  const f = Math.fround;
+  const random = randomNumbers(11);
+  const norm = (/** @type {ArrayLike<number>} */ values) => f(Math.sqrt(Array.from(values).reduce((sum, x) => sum + x * x, 0)));
+  for (let round = 0; round < 200; round++) {
+    const gradients = [3, 5].map((size) => Float32Array.from({ length: size }, random));
+    const list = gradients.map((gradient) => {
+      const v = variable(gradient);
+      v.gradient = gradient;
+      return v;
+    });
+    const total = norm(gradients.map(norm));
+    const factor = f(f(1 / f(total + f(1e-6))) * f(0.7));
+    assert.equal(clipGradNorm(list, 0.7), total);
+    list.forEach((v, i) => {
+      assert.deepEqual([...dense(v)], Array.from(gradients[i], (g) => f(g * Math.min(factor, 1))));
+      v.dispose();
+    });
+  }
+});
+
+test('clips refuse what is no number or variable before they change anything', () => {
+  const [v, w] = parameters([[3, 4], [3, 4]]);
+  const calls = /** @type {[() => unknown, any][]} */ ([
+    [() => clipGradNorm([v], NaN), RangeError], [() => clipGradNorm([v], Infinity), RangeError],
+    [() => clipGradNorm([v], /** @type {any} */ ('1')), TypeError], [() => clipGradNorm([v], 1, { normType: NaN }), RangeError],
+    [() => clipGradNorm([v], 1, { normType: /** @type {any} */ ('2') }), TypeError],
+    [() => clipGradNorm([v], 1, /** @type {any} */ ({ norm: 2 })), TypeError],
+    [() => clipGradNorm(/** @type {any} */ ([v, 3]), 1), TypeError], [() => clipGradNorm(/** @type {any} */ (3), 1), TypeError],
+    [() => clipGradValue([v], NaN), RangeError], [() => clipGradValue(/** @type {any} */ ([v, null]), 1), TypeError],
+    [() => clipGradNorm([v, w], 1, { errorIfNonfinite: true }), /^Error: The total norm of order 2 .* is non-finite/],
+  ]);
+  w.gradient = [Infinity, 1];
+  for (const [call, error] of calls) assert.throws(call, error);
+  w.gradient = indexedSlices([1], [0]);
+  assert.throws(() => clipGradNorm([v, w], 1), /^Error: clipGradNorm does not support sparse gradients/);
+  assert.throws(() => clipGradValue([v, w], 1), /^Error: clipGradValue does not support sparse gradients/);
+  setDisposedGradient(w);
+  assert.throws(() => clipGradNorm([v, w], 1), /disposed/);
+  assert.deepEqual([...dense(v)], [3, 4]);
+  clipGradValue(v, 3.5);
+  assert.deepEqual([...dense(v)], [3, 3.5]);
+});
+
+// ---- Schedulers ----
+
+/** An optimizer of two groups, with rates 0.1 and 0.2. */
+function scheduled(/** @type {object} */ options = {}) {
+  return new RMSprop([{ params: parameters([[1]]) }, { params: parameters([[1]]), lr: 0.2 }], { lr: 0.1, momentum: 0.9, ...options });
+}
+
+/** Every scheduler with some options, and what its `step` is called with. @type {[string, object, (k: number) => number[]][]} */
+const everyScheduler = [
+  ['StepLR', { stepSize: 2, gamma: 0.5 }, () => []],
+  ['MultiStepLR', { milestones: [2, 2, 5], gamma: 0.5 }, () => []],
+  ['ConstantLR', { totalIters: 3 }, () => []],
+  ['LinearLR', { totalIters: 6 }, () => []],
+  ['ExponentialLR', { gamma: 0.9 }, () => []],
+  ['PolynomialLR', { totalIters: 8, power: 1.5 }, () => []],
+  ['CosineAnnealingLR', { tMax: 3, etaMin: 0.01 }, () => []],
+  ['CosineAnnealingWarmRestarts', { t0: 2, tMult: 2, etaMin: 0.01 }, () => []],
+  ['OneCycleLR', { maxLr: [1, 2], totalSteps: 20 }, () => []],
+  ['OneCycleLR', { maxLr: 1, epochs: 2, stepsPerEpoch: 10, threePhase: true, annealStrategy: 'linear' }, () => []],
+  ['CyclicLR', { baseLr: 0.01, maxLr: [0.1, 0.2], stepSizeUp: 2, stepSizeDown: 3, mode: 'exp_range', gamma: 0.99 }, () => []],
+  ['CyclicLR', { baseLr: 0.01, maxLr: 0.1, stepSizeUp: 3, scaleFn: (/** @type {number} */ x) => 1 / x, cycleMomentum: false }, () => []],
+  ['ReduceLROnPlateau', { patience: 1, cooldown: 1, minLr: [0.01, 0.02] }, (k) => [[1, 0.9, 0.95, 0.96, 0.97, 0.98, 0.99][k % 7]]],
+];
+
+/** @param {torch.RMSprop} optimizer */
+const ratesOf = (optimizer) => optimizer.paramGroups.map(({ lr, momentum }) => [lr, momentum]);
+
+for (const [name, options, metrics] of everyScheduler) {
+  const make = (/** @type {torch.RMSprop} */ optimizer) => new (/** @type {any} */ (lrScheduler)[name])(optimizer, options);
+  test(`${name} ${JSON.stringify(options)} goes on after a save as if there had been none`, () => {
+    const optimizer = scheduled();
+    const scheduler = make(optimizer);
+    for (let k = 0; k < 4; k++) scheduler.step(...metrics(k));
+    const saved = JSON.parse(JSON.stringify([scheduler.stateDict(), optimizer.stateDict()]));
+    const other = scheduled();
+    const resumed = make(other);
+    other.loadStateDict(saved[1]);
+    // JSON has no infinity.
+    resumed.loadStateDict(name === 'ReduceLROnPlateau' ? scheduler.stateDict() : saved[0]);
+    assert.deepEqual(resumed.stateDict(), scheduler.stateDict());
+    for (let k = 4; k < 12; k++) {
+      scheduler.step(...metrics(k));
+      resumed.step(...metrics(k));
+      assert.deepEqual(ratesOf(other), ratesOf(optimizer));
+      assert.deepEqual(resumed.getLastLr(), scheduler.getLastLr());
+    }
+  });
+
+  test(`${name} ${JSON.stringify(options)} refuses unknown options, other optimizers and wrong state dicts`, () => {
+    const optimizer = scheduled();
+    const Scheduler = /** @type {any} */ (lrScheduler)[name];
+    const before = ratesOf(optimizer);
+    assert.throws(() => new Scheduler(optimizer, { ...options, gama: 1 }), TypeError);
+    assert.throws(() => new Scheduler([], options), /^TypeError: .* is not an Optimizer/);
+    assert.throws(() => new Scheduler(undefined, options), TypeError);
+    assert.deepEqual(ratesOf(optimizer), before);
+    assert.equal('initialLr' in optimizer.paramGroups[0], false);
+    const scheduler = make(optimizer);
+    const dict = scheduler.stateDict();
+    for (const wrong of [null, { ...dict, last_epoch: '1' }, { ...dict, _last_lr: 3 }, { ...dict, _last_lr: [NaN] }]) {
+      assert.throws(() => scheduler.loadStateDict(wrong), Error);
+      assert.deepEqual(scheduler.stateDict(), dict);
+    }
+  });
+}
+
+test('options of schedulers that PyTorch refuses are refused, with its words', () => {
+  /** @type {[string, any, RegExp][]} */
+  const wrong = [
+    ['StepLR', {}, /^TypeError: stepSize must be/], ['StepLR', { stepSize: 0 }, /^RangeError: stepSize/],
+    ['StepLR', { stepSize: 2, gamma: NaN }, /^RangeError: gamma/], ['MultiStepLR', { milestones: 3 }, /^TypeError: milestones/],
+    ['MultiStepLR', { milestones: [1.5] }, /^RangeError: milestones/], ['ExponentialLR', {}, /^TypeError: gamma/],
+    ['ConstantLR', { factor: 1.5 }, /^RangeError: Constant multiplicative factor expected to be between 0 and 1/],
+    ['LinearLR', { startFactor: 0 }, /^RangeError: Starting multiplicative factor expected to be greater than 0/],
+    ['LinearLR', { endFactor: 2 }, /^RangeError: Ending multiplicative factor expected to be between 0 and 1/],
+    ['PolynomialLR', { power: '1' }, /^TypeError: power/], ['CosineAnnealingLR', { tMax: 0 }, /^RangeError: tMax/],
+    ['CosineAnnealingWarmRestarts', { t0: 0 }, /^RangeError: Expected positive integer t0, but got 0/],
+    ['CosineAnnealingWarmRestarts', { t0: 1, tMult: 0.5 }, /^RangeError: Expected integer tMult >= 1, but got 0.5/],
+    ['OneCycleLR', { maxLr: 1 }, /^RangeError: You must define either totalSteps OR \(epochs AND stepsPerEpoch\)/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 0 }, /^RangeError: Expected positive integer totalSteps, but got 0/],
+    ['OneCycleLR', { maxLr: 1, epochs: 1, stepsPerEpoch: 0.5 }, /^RangeError: Expected positive integer stepsPerEpoch, but got 0.5/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 9, pctStart: 2 }, /^RangeError: Expected float between 0 and 1 pctStart, but got 2/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 9, annealStrategy: 'x' }, /^RangeError: annealStrategy must be one of/],
+    ['OneCycleLR', { maxLr: [1], totalSteps: 9 }, /^RangeError: maxLr must have the same length as optimizer.paramGroups/],
+    ['CyclicLR', { baseLr: 1, maxLr: 2, mode: 'x' }, /^RangeError: mode is invalid and scaleFn is null/],
+    ['CyclicLR', { baseLr: 1, maxLr: 2, scaleFn: 3 }, /^TypeError: scaleFn/], ['CyclicLR', { baseLr: 1 }, /^TypeError: maxLr/],
+    ['ReduceLROnPlateau', { factor: 1 }, /^RangeError: Factor should be < 1.0/],
+    ['ReduceLROnPlateau', { mode: 'x' }, /^RangeError: mode "x" is unknown!/],
+    ['ReduceLROnPlateau', { thresholdMode: 'x' }, /^RangeError: threshold mode "x" is unknown!/],
+    ['ReduceLROnPlateau', { minLr: [1] }, /^RangeError: minLr must have the same length/],
+    ['StepLR', { stepSize: 2, lastEpoch: 3 }, /^RangeError: param 'initialLr' is not specified in paramGroups\[0\]/],
+  ];
+  for (const [name, options, message] of wrong) {
+    const optimizer = scheduled();
+    const before = optimizer.stateDict();
+    assert.throws(() => new (/** @type {any} */ (lrScheduler)[name])(optimizer, options), message);
+    assert.deepEqual(optimizer.stateDict(), before, `${name} ${message}`);
+  }
+});
+
+test('a scheduler resumes by lastEpoch from the initial rates of the groups', () => {
+  const whole = scheduled();
+  const first = new lrScheduler.StepLR(whole, { stepSize: 3, gamma: 0.5 });
+  for (let k = 0; k < 4; k++) first.step();
+  const rest = new RMSprop([
+    { params: parameters([[1]]), lr: 0.05, initialLr: 0.1 }, { params: parameters([[1]]), lr: 0.1, initialLr: 0.2 },
+  ]);
+  const second = new lrScheduler.StepLR(rest, { stepSize: 3, gamma: 0.5, lastEpoch: 3 });
+  for (let k = 0; k < 5; k++) {
+    assert.deepEqual(second.getLastLr(), first.getLastLr());
+    first.step();
+    second.step();
+  }
+});
+
+test('warm restarts go to any epoch, in fractions too', () => {
+  const one = scheduled();
+  const other = scheduled();
+  const options = { t0: 3, tMult: 2, etaMin: 0.001 };
+  const steady = new lrScheduler.CosineAnnealingWarmRestarts(one, options);
+  const jumping = new lrScheduler.CosineAnnealingWarmRestarts(other, options);
+  for (let epoch = 1; epoch < 20; epoch++) {
+    steady.step();
+    jumping.step(epoch);
+    assert.deepEqual(jumping.getLastLr(), steady.getLastLr(), `epoch ${epoch}`);
+  }
+  jumping.step(0.5);
+  assert.ok(Math.abs(jumping.getLastLr()[0] - (0.001 + 0.099 * (1 + Math.cos(Math.PI / 6)) / 2)) < 1e-15);
+  const before = jumping.stateDict();
+  assert.throws(() => jumping.step(-1), /^RangeError: Expected non-negative epoch, but got -1/);
+  assert.deepEqual(jumping.stateDict(), before);
+});
+
+test('a cosine that is loaded before its first step starts by the closed form, as PyTorch\'s', () => {
+  const scheduler = new lrScheduler.CosineAnnealingLR(scheduled(), { tMax: 8, etaMin: 0.01 });
+  scheduler.loadStateDict({ ...scheduler.stateDict(), _step_count: 0, last_epoch: 4 });
+  scheduler.step();
+  scheduler.getLastLr().forEach((lr, i) => {
+    const expected = 0.01 + ((i + 1) / 10 - 0.01) * (1 + Math.cos(5 * Math.PI / 8)) / 2;
+    assert.ok(Math.abs(lr - expected) < 1e-16, `${lr} is not ${expected}`);
+  });
+});
+
+test('a cycle that is over refuses another step, and changes nothing', () => {
+  const optimizer = scheduled();
+  const scheduler = new lrScheduler.OneCycleLR(optimizer, { maxLr: 1, totalSteps: 5 });
+  for (let k = 0; k < 5; k++) scheduler.step();
+  const before = [scheduler.stateDict(), ratesOf(optimizer)];
+  assert.throws(() => scheduler.step(), /^RangeError: Tried to step 6 times. The specified number of total steps is 5/);
+  assert.deepEqual([scheduler.stateDict(), ratesOf(optimizer)], before);
+});
+
+test('a plateau refuses what is no metric, and more groups than its list of limits', () => {
+  const optimizer = scheduled();
+  const scheduler = new lrScheduler.ReduceLROnPlateau(optimizer, { patience: 0, minLr: [0, 0] });
+  const simple = new lrScheduler.ReduceLROnPlateau(optimizer, { patience: 0 });
+  assert.throws(() => scheduler.step(), /^TypeError: metrics must be a number/);
+  scheduler.step(1);
+  optimizer.addParamGroup({ params: parameters([[1]]), lr: 1 });
+  const before = [scheduler.stateDict(), ratesOf(optimizer)];
+  assert.throws(() => scheduler.step(NaN), /^Error: The number of param groups in the optimizer \(3\) differs/);
+  assert.deepEqual([scheduler.stateDict(), ratesOf(optimizer)], before);
+  simple.step(1);
+  simple.step(NaN);
+  assert.deepEqual(simple.getLastLr(), [0.1 * 0.1, 0.2 * 0.1, 1 * 0.1]);
+});
+
+test('cycles move the momentum against the rate', () => {
+  const optimizer = scheduled();
+  const scheduler = new lrScheduler.CyclicLR(optimizer, { baseLr: 0.1, maxLr: 1, stepSizeUp: 2, baseMomentum: 0.5 });
+  const seen = Array.from({ length: 5 }, () => {
+    const [rates] = ratesOf(optimizer);
+    scheduler.step();
+    return rates;
+  });
+  assert.deepEqual(seen, [[0.1, 0.9], [0.55, 0.7], [1, 0.5], [0.55, 0.7], [0.1, 0.9]]);
+});
+
+test('one\'s own scheduler overrides getLr', () => {
+  class Halving extends lrScheduler.LRScheduler {
+    /** @param {torch.RMSprop} optimizer */
+    constructor(optimizer) {
+      super(optimizer);
+      this.begin();
+    }
+
+    getLr() {
+      if (this.lastEpoch > 2) throw new SyntaxError('mine');
+      return this.baseLrs.map((lr) => lr / 2 ** this.lastEpoch);
+    }
+  }
+  const optimizer = scheduled();
+  const scheduler = new Halving(optimizer);
+  scheduler.step();
+  scheduler.step();
+  assert.deepEqual(scheduler.getLastLr(), [0.025, 0.05]);
+  assert.throws(() => scheduler.step(), SyntaxError);
+  assert.equal(scheduler.lastEpoch, 2);
+  assert.equal(scheduler.stepCount, 3);
+  assert.throws(() => new lrScheduler.LRScheduler(optimizer).begin(), /must override getLr/);
+});
+
+test('the state dict of a scheduler has PyTorch\'s names', () => {
+  const keys = (/** @type {any} */ scheduler) => Object.keys(scheduler.stateDict()).sort();
+  const common = ['_get_lr_called_within_step', '_is_initial', '_last_lr', '_step_count', 'base_lrs', 'last_epoch'];
+  assert.deepEqual(keys(new lrScheduler.StepLR(scheduled(), { stepSize: 2 })), [...common, 'gamma', 'step_size'].sort());
+  assert.deepEqual(keys(new lrScheduler.CosineAnnealingLR(scheduled(), { tMax: 2 })), [...common, 'T_max', 'eta_min'].sort());
+  assert.deepEqual(keys(new lrScheduler.CosineAnnealingWarmRestarts(scheduled(), { t0: 2 })),
+    [...common, 'T_0', 'T_cur', 'T_i', 'T_mult', 'eta_min'].sort());
+  assert.deepEqual(new lrScheduler.MultiStepLR(scheduled(), { milestones: [5, 2, 5] }).stateDict().milestones, { 2: 1, 5: 2 });
+  assert.deepEqual(keys(new lrScheduler.ReduceLROnPlateau(scheduled())), [
+    '_last_lr', 'best', 'cooldown', 'cooldown_counter', 'default_min_lr', 'eps', 'factor', 'last_epoch', 'min_lrs', 'mode',
+    'mode_worse', 'num_bad_epochs', 'patience', 'threshold', 'threshold_mode',
+  ]);
+});
