@@ -237,8 +237,8 @@ export function warmupCosineDecaySchedule(options) {
  */
 export function warmupExponentialDecaySchedule(options) {
   const { initValue, peakValue, warmupSteps, ...decay } = checked('warmupExponentialDecaySchedule', options, {
-    initValue: undefined, peakValue: undefined, warmupSteps: undefined, transitionSteps: undefined, decayRate: undefined,
-    transitionBegin: 0, staircase: false, endValue: null,
+    initValue: undefined, peakValue: undefined, warmupSteps: undefined,
+    transitionSteps: undefined, decayRate: undefined, transitionBegin: 0, staircase: false, endValue: null,
   });
   return joined(
     linearSchedule({ initValue, endValue: peakValue, transitionSteps: warmupSteps }), warmupSteps,

@@ -33,7 +33,6 @@ export { cloneState, disposeState };
 /** @typedef {import('./tensor.js').TensorData} TensorData */
 /** @typedef {import('./tree.js').Tree} Tree */
 /** @typedef {import('./optax-state.js').Place} Place */
-/** @typedef {import('./engine.js').SlotField} SlotField */
 /** @typedef {(count: number) => number} Schedule from the number of updates before this one */
 /**
  * @typedef {object} Transform optax's GradientTransformation, and `step`; a transform of the user's own may do without
