@@ -80,7 +80,7 @@ export class LossScaleOptimizer {
     return this.#inner.learningRate;
   }
 
-  /** @param {import('./rmsprop.js').Rate} rate */
+  /** @param {import('./keras-options.js').Rate} rate */
   set learningRate(rate) {
     this.#inner.learningRate = rate;
   }

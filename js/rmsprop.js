@@ -5,14 +5,17 @@
 import { Arena } from './arena.js';
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { readState, saveState } from './checkpoint.js';
+import { clipByGlobalNorm, clipByNorm, clipByValue, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, checkVariables, constants } from './engine.js';
 import { gradientsOf, setAll, unzip } from './gradients.js';
 import { autoName, camelCase, snakeCase } from './naming.js';
-import { isSchedule } from './schedule-marker.js';
-import { deserialize, serialize } from './schedules.js';
-import { clipSlices, sumOfSquares, totalSquares, updateRows } from './keras-rows.js';
 import {
-  IndexedSlices, checkGradient, checkSlices, denseOf, describe, isIndexedSlices, isTensor, isVariable, scalar, zerosOf,
+  HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive,
+} from './keras-options.js';
+import { sumOfSquaresByRow, updateRows } from './keras-rows.js';
+import {
+  IndexedSlices, checkGradient, checkSlices, denseOf, describe, isIndexedSlices, isTensor, isVariable, scalar,
+  typedCopy, zerosOf,
 } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
@@ -20,101 +23,13 @@ import {
 /** @typedef {import('./tensor.js').Values} Values */
 /** @typedef {import('./tensor.js').TypedArray} TypedArray */
 /** @typedef {import('./tensor.js').TensorData} TensorData */
-/** @typedef {import('./schedules.js').LearningRateSchedule} LearningRateSchedule */
 /** @typedef {import('./gradients.js').Gradient} Gradient */
 /** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
-/** @typedef {number | ((step: number) => number)} Hyperparameter */
-/** @typedef {Hyperparameter | LearningRateSchedule} Rate */
+/** @typedef {import('./keras-options.js').Rate} Rate */
+/** @typedef {import('./keras-options.js').Source} Source */
+/** @typedef {import('./keras-options.js').SlotName} SlotName */
 /** @typedef {{ name: string, field: import('./engine.js').OptionField, source: Source }} Asked */
-/** @typedef {((step: number) => number) | LearningRateSchedule} Source */
-/** @typedef {'velocity' | 'momentum' | 'average_gradient' | 'average' | 'gradient_accumulator'} SlotName */
-/**
- * @typedef {object} RMSpropOptions `null` stands for an option that is not given, as Python's None
- * @property {Rate} [learningRate] default 0.001; a callback or schedule gets the number
- *   of `apply` calls before this one and is asked once an update
- * @property {Hyperparameter} [rho] decay of the mean square, default 0.9
- * @property {Hyperparameter} [momentum] default 0; a callback always has its slot
- * @property {Hyperparameter} [epsilon] added under the square root, default 1e-7
- * @property {boolean} [centered] divide by an estimate of the variance instead, default false
- * @property {number | null} [weightDecay] decoupled weight decay; default none
- * @property {number | null} [clipnorm] limit of each gradient's norm; 0 and below: none. Only one of three clips.
- * @property {number | null} [clipvalue] limit of each element
- * @property {number | null} [globalClipnorm] limit of the norm over all gradients
- * @property {boolean} [useEma] keep an exponential moving average of the weights, default false
- * @property {number} [emaMomentum] in [0, 1], default 0.99
- * @property {number | null} [emaOverwriteFrequency] overwrite the weights with the averages every so many iterations
- * @property {string | null} [name] default `rm_sprop`, `rm_sprop_1` …
- * @property {number | null} [lossScaleFactor] what the loss was multiplied by: gradients are divided by it
- * @property {number | null} [gradientAccumulationSteps] at least 2: update once in so many calls, by the mean gradient
- * @property {import('./arena.js').AggregateGradients} [aggregateGradients] called once an update with all gradients as
- *   one buffer, unscaled and accumulated, to be changed in place; if it returns a promise, use the `…Async` calls. Not
- *   with 'keras-2.11', nor under a dynamic loss scale.
- * @property {'keras' | 'keras-2.11'} [rule] Keras 3, or the arithmetic, averages and defaults of tf.keras 2.11 to 2.15,
- *   which has no loss scale and no accumulation; default 'keras'
- * @property {boolean} [jitCompile] with 'keras-2.11': taken from configs, without effect
- * @property {boolean} [isLegacyOptimizer] with 'keras-2.11': taken from configs, without effect
- */
-
-/** What both generations of Keras have in the middle of their configs. */
-const COMMON = { weightDecay: null, clipnorm: null, globalClipnorm: null, clipvalue: null, useEma: false, emaMomentum: 0.99 };
-const RULE = { rho: 0.9, momentum: 0, epsilon: 1e-7, centered: false };
-
-/**
- * The generations of Keras: options in the order of the config dictionary with their defaults (null: not given), and
- * what they do differently.
- *
- * @type {Record<string, { rule: number, prefix: string, defaults: Record<string, any>, isOld: boolean }>}
- */
-const GENERATIONS = {
-  'keras': {
-    rule: constants.RMS_RULE_KERAS,
-    prefix: 'rm_sprop',
-    isOld: false,
-    defaults: {
-      name: null,
-      learningRate: 0.001,
-      ...COMMON,
-      emaOverwriteFrequency: null,
-      lossScaleFactor: null,
-      gradientAccumulationSteps: null,
-      ...RULE,
-    },
-  },
-  // tf.keras.optimizers.RMSprop of 2.11 to 2.15. Of the two norms and the value, a norm wins; averages start as copies of
-  // the variables, and take in those that have a gradient; the rate is no part of the state.
-  'keras-2.11': {
-    rule: constants.RMS_RULE_KERAS_2_11,
-    prefix: 'RMSprop',
-    isOld: true,
-    defaults: {
-      name: null,
-      ...COMMON,
-      emaOverwriteFrequency: 100,
-      jitCompile: false, // these two only come and go with configs
-      isLegacyOptimizer: false,
-      learningRate: 0.001,
-      ...RULE,
-    },
-  },
-};
-
-/** The options that may be callbacks, and what the kernels call them. */
-const HYPERPARAMETERS = /** @type {const} */ ([
-  ['learningRate', 'learning_rate'], ['rho', 'rho'], ['momentum', 'momentum'], ['epsilon', 'epsilon'],
-]);
-
-/**
- * Keras's name of each slot in Keras's order, the kernels' name, and whether the options ask for it.
- *
- * @type {readonly [SlotName, import('./engine.js').SlotField, (options: Record<string, any>) => boolean][]}
- */
-const SLOTS = [
-  ['average', 'average', ({ useEma }) => useEma],
-  ['gradient_accumulator', 'accumulator', ({ gradientAccumulationSteps }) => gradientAccumulationSteps],
-  ['velocity', 'mean_square', () => true],
-  ['momentum', 'momentum', ({ momentum }) => typeof momentum === 'function' || momentum > 0],
-  ['average_gradient', 'mean_gradient', ({ centered }) => centered],
-];
+/** @typedef {import('./keras-options.js').RMSpropOptions} RMSpropOptions */
 
 /**
  * For LossScaleOptimizer alone: replaces the option `lossScaleFactor` for good.
@@ -168,8 +83,12 @@ export class RMSprop {
   #warned = new Set();
   /** Slices of the call that share rows, by variable. @type {Map<number, { slices: IndexedSlices, dense: Tensor }>} */
   #rows = new Map();
-  /** What the global norm takes for the sum of squares of such slices, by variable. @type {Map<number, number>} */
+  /** What the global norm takes for the sum of squares of slices, by variable. @type {Map<number, number>} */
   #sums = new Map();
+  /** Slices to be clipped by the global norm before those of a row are summed. @type {Map<number, IndexedSlices>} */
+  #unclipped = new Map();
+  /** The order of the gradients in the global norm, if not that of the variables. @type {number[] | null} */
+  #order = null;
   /** Why no call can be made now. @type {string | undefined} */
   #blocked;
 
@@ -265,15 +184,17 @@ export class RMSprop {
    * @returns {Tensor | null} null when the variable is unknown or has no such slot
    */
   getSlot(variable, name) {
-    if (name === 'gradient_accumulator' && this.#overwritten.has(variable)) return this.#overwritten.get(variable) ?? null;
+    if (this.#overwritten.has(variable)) {
+      return name === 'gradient_accumulator' ? this.#overwritten.get(variable) ?? null : null;
+    }
     return this.#engine?.slot(name)[this.#engine.indexOf(variable)] ?? null;
   }
 
   /**
    * Makes the slots. The first `apply` with variables does it too; a second call with the same variables does nothing.
    *
-   * @param {readonly Variable[]} variables floating, of one memory, each once; at least one that is not overwritten with
-   *   its gradient
+   * @param {readonly Variable[]} variables floating, of one memory, each once; at least one that is not overwritten
+   *   with its gradient
    * @throws {TypeError | RangeError} for other variables; nothing is allocated then
    */
   build(variables) {
@@ -284,13 +205,14 @@ export class RMSprop {
       throw rangeError('variables', 'those the optimizer is built for', variables);
     }
     if (!this.#engine) {
-      const isOverwritten = (/** @type {Variable} */ { overwriteWithGradient }) => !this.#generation.isOld && overwriteWithGradient;
-      const updated = variables.filter((variable) => !isOverwritten(variable));
+      const overwritten = this.#generation.isOld ? [] : variables.filter((variable) => variable.overwriteWithGradient);
+      const updated = variables.filter((variable) => !overwritten.includes(variable));
       const engine = new Engine(updated, this.#slotSpecs());
       try {
-        for (const variable of variables.filter(isOverwritten)) {
+        const { gradientAccumulationSteps } = this.#options;
+        for (const variable of overwritten) {
           const { memory, dtype, shape } = variable;
-          this.#overwritten.set(variable, this.#options.gradientAccumulationSteps ? zerosOf(memory, dtype, shape) : null);
+          this.#overwritten.set(variable, gradientAccumulationSteps ? zerosOf(memory, dtype, shape) : null);
         }
         if (this.#aggregate) this.#arena = new Arena(updated);
       } catch (error) {
@@ -301,7 +223,7 @@ export class RMSprop {
       }
       this.#engine = engine;
       this.#variables = [...variables];
-      if (this.#generation.isOld) setAll('average', variables.map((variable) => this.getSlot(variable, 'average')).filter((slot) => slot !== null), variables);
+      if (this.#generation.isOld) setAll('average', engine.slot('average'), variables);
     }
     this.#writeConstants();
   }
@@ -599,10 +521,11 @@ export class RMSprop {
     if (gradients.every((gradient) => gradient === null)) throw noGradients();
     if (!this.#engine) this.build(variables);
     const engine = this.#built();
-    this.#rows.clear();
-    this.#sums.clear();
+    this.#clearSlices();
     this.#overwrites.length = 0;
     engine.variables.forEach((_, i) => engine.setGradient(i, null));
+    const order = variables.filter((variable) => !this.#overwritten.has(variable)).map((v) => engine.indexOf(v));
+    if (order.some((index, i) => i > 0 && index < order[i - 1])) this.#order = order;
     variables.forEach((variable, i) => {
       const gradient = gradients[i];
       if (!this.#overwritten.has(variable)) this.#stageOne(engine, engine.indexOf(variable), gradient);
@@ -622,7 +545,9 @@ export class RMSprop {
       return;
     }
     checkSlices(variable, gradient);
-    if (this.#lossScale !== null) throw typeError(`gradient of ${describe(variable)}`, 'dense under a loss scale', gradient);
+    if (this.#lossScale !== null) {
+      throw typeError(`gradient of ${describe(variable)}`, 'dense under a loss scale', gradient);
+    }
   }
 
   /**
@@ -636,29 +561,43 @@ export class RMSprop {
       engine.setGradient(index, gradient === null ? null : variable.placeGradient(gradient));
       return;
     }
-    // Accumulators, hooks and the global clip take the rows merged; the other clips take the slices as they are.
-    const { gradientAccumulationSteps, globalClipnorm } = this.#options;
+    const { gradientAccumulationSteps, clipnorm, clipvalue, globalClipnorm } = this.#options;
+    const { isOld } = this.#generation;
+    // Accumulators and hooks take the rows merged, the clips the slices as they are.
+    const isMerged = gradientAccumulationSteps || this.#aggregate;
+    const isGlobal = !(clipnorm > 0) && globalClipnorm > 0;
+    const isClipped = !isMerged && (isOld || !isGlobal);
     let slices = gradient;
-    let isClipped = false;
-    if (!gradientAccumulationSteps && !this.#aggregate && !(globalClipnorm > 0)) {
-      const values = variable.dtype === 'float32' ? Float32Array.from(gradient.values) : Float64Array.from(gradient.values);
-      clipSlices(variable, values, /** @type {any} */ (this.#options));
+    if (isClipped) {
+      const values = /** @type {Float32Array | Float64Array} */ (typedCopy(variable, gradient.values));
+      if (clipnorm > 0) clipByNorm(values, clipnorm);
+      else if (!isGlobal && clipvalue > 0) clipByValue(values, clipvalue);
       slices = new IndexedSlices(values, gradient.indices, undefined);
-      isClipped = true;
+      if (isGlobal) {
+        this.#sums.set(index, sumOfSquares(values));
+        this.#unclipped.set(index, slices);
+      }
     }
     const dense = variable.placeGradient(denseOf(variable, slices));
     engine.setGradient(index, dense, isClipped);
     const sharesRows = new Set(slices.indices).size < slices.indices.length;
-    if (!sharesRows || this.#generation.isOld || this.#aggregate || gradientAccumulationSteps) return;
+    if (!sharesRows || isOld || isMerged) return;
     if (isClipped) this.#rows.set(index, { slices, dense });
-    else this.#sums.set(index, sumOfSquares(variable, slices));
+    else this.#sums.set(index, sumOfSquaresByRow(variable, slices));
+  }
+
+  /** Forgets the slices of the call before. */
+  #clearSlices() {
+    if (this.#rows.size) this.#rows.clear();
+    if (this.#sums.size) this.#sums.clear();
+    if (this.#unclipped.size) this.#unclipped.clear();
+    this.#order = null;
   }
 
   #stageOwn() {
     const engine = this.#built();
     const { variables } = engine;
-    if (this.#rows.size) this.#rows.clear();
-    if (this.#sums.size) this.#sums.clear();
+    this.#clearSlices();
     for (let i = 0; i < variables.length; i++) {
       const { gradient } = variables[i];
       if (isIndexedSlices(gradient)) this.#check(variables[i], gradient);
@@ -731,7 +670,8 @@ export class RMSprop {
     const settled = this.#runHook(engine);
     if (typeof settled?.then === 'function') {
       settled.then(undefined, () => {}); // it is not waited for, and this is what is reported
-      throw new TypeError('aggregateGradients must be synchronous here, got a promise: use stepAsync or applyGradientsAsync');
+      throw new TypeError('aggregateGradients must be synchronous here, got a promise: use stepAsync or '
+        + 'applyGradientsAsync');
     }
     this.#finish(engine);
   }
@@ -775,13 +715,33 @@ export class RMSprop {
     if (this.#overwrites.length) this.#overwrite(holds);
     if (this.#rows.size) this.#updateRows(engine);
     // Keras leaves the averages, too, where nothing but overwriting is to be done.
-    if (this.#sums.size) engine.stepWithSum(totalSquares(engine, this.#sums));
+    if (this.#clipsGlobally && (this.#sums.size || this.#order)) this.#stepByGlobalNorm(engine);
     else if (!this.#overwrites.length || engine.hasGradients) engine.step();
 
     // The update stands, whatever a constraint does: the others run, the call counts, and only then it is reported.
     const failure = this.#constrain(engine);
     this.#iteration.data[0] = calls + 1;
     if (failure) throw failure.error;
+  }
+
+  get #clipsGlobally() {
+    return (this.#flags & constants.RMS_CLIP_BY_GLOBAL_NORM) !== 0;
+  }
+
+  /**
+   * A step whose global norm is not that of the gradients as they lie in the engine.
+   *
+   * @param {Engine} engine placed
+   */
+  #stepByGlobalNorm(engine) {
+    const order = (this.#order ?? engine.variables.map((_, i) => i)).filter((index) => engine.hasGradient(index));
+    const total = totalSquares(engine, order, this.#sums);
+    for (const [index, slices] of this.#unclipped) {
+      const variable = engine.variables[index];
+      clipByGlobalNorm(/** @type {Float32Array} */ (slices.values), this.#options.globalClipnorm, total);
+      variable.placeGradient(denseOf(variable, slices));
+    }
+    engine.stepWithSum(total);
   }
 
   /**
@@ -793,7 +753,8 @@ export class RMSprop {
     for (const [index, { slices }] of this.#rows) {
       const variable = engine.variables[index];
       const weightDecay = this.#isExcluded(variable) ? null : this.#options.weightDecay;
-      updateRows(variable, (name) => engine.slot(name)[index]?.data, slices, (field) => engine.number(field), weightDecay);
+      const slot = (/** @type {string} */ name) => engine.slot(name)[index]?.data;
+      updateRows(variable, slot, slices, (field) => engine.number(field), weightDecay);
       engine.setGradient(index, null);
     }
     engine.place();
@@ -887,7 +848,10 @@ export class RMSprop {
     engine.setNumber('loss_scale', this.#lossScale ?? 1);
     engine.setNumber('accumulation_steps', options.gradientAccumulationSteps ?? 1);
     engine.setNumber('clip_value', clipvalue ?? 0);
-    engine.setNumber('clip_norm', clipnorm ?? globalClipnorm ?? 0);
+    const limit = clipnorm ?? globalClipnorm ?? 0;
+    // The kernels round 1 / limit, as Keras 3; tf.keras rounds the limit before it divides.
+    const isRounded = this.#generation.isOld && engine.variables[0]?.dtype === 'float32';
+    engine.setNumber('clip_norm', isRounded ? Math.fround(limit) : limit);
     engine.variables.forEach((variable, i) => engine.setKeepsWeights(i, this.#isExcluded(variable)));
   }
 
@@ -924,90 +888,6 @@ export class RMSprop {
   #ready(call) {
     if (this.#blocked) throw new Error(`${call} of optimizer ${show(this.name)} cannot be used: ${this.#blocked}`);
   }
-}
-
-/**
- * @param {RMSpropOptions} options
- * @returns {typeof GENERATIONS[string]}
- */
-function generationOf(options) {
-  const { rule = 'keras' } = ofType('RMSprop options', options, 'object');
-  if (!Object.hasOwn(GENERATIONS, rule)) throw rangeError('rule', Object.keys(GENERATIONS).map(show).join(' or '), rule);
-  return GENERATIONS[rule];
-}
-
-/**
- * @param {RMSpropOptions} given
- * @param {typeof GENERATIONS[string]} generation
- * @returns {Record<string, any>} every option in the order of Keras's config, null for what is not given
- */
-function checkOptions(given, { defaults, isOld }) {
-  knownOptions('RMSprop', given, [...Object.keys(defaults), 'rule', ...(isOld ? [] : ['aggregateGradients'])]);
-  /** @type {Record<string, any>} */
-  const options = { ...defaults };
-  for (const [name, standard] of Object.entries(defaults)) {
-    const value = given[/** @type {keyof RMSpropOptions} */ (name)];
-    if (value === undefined) continue;
-    options[name] = value;
-    if (value === null && (standard === null || name === 'emaOverwriteFrequency')) continue;
-    if (name === 'name') ofType(name, value, 'string');
-    else if (typeof standard === 'boolean') ofType(name, value, 'boolean');
-    else if (HYPERPARAMETERS.some(([hyperparameter]) => hyperparameter === name)) checkHyperparameter(name, value);
-    else finite(name, value);
-  }
-  const { gradientAccumulationSteps, useEma, emaMomentum, emaOverwriteFrequency } = options;
-  // As in Python, 0 switches an option off.
-  if (gradientAccumulationSteps && gradientAccumulationSteps < 2) {
-    throw rangeError('gradientAccumulationSteps', 'an integer >= 2', gradientAccumulationSteps);
-  }
-  if (useEma && (emaMomentum < 0 || emaMomentum > 1)) throw rangeError('emaMomentum', 'in [0, 1]', emaMomentum);
-  if (useEma && emaOverwriteFrequency) integer('emaOverwriteFrequency', emaOverwriteFrequency, 1);
-  const exclusive = ['clipnorm', ...(isOld ? [] : ['clipvalue']), 'globalClipnorm'];
-  const clips = exclusive.filter((name) => options[name] !== null);
-  if (clips.length > 1) throw new RangeError(`only one of ${exclusive.join(', ')} can be set, got ${clips.join(' and ')}`);
-  return options;
-}
-
-/**
- * @param {string} name
- * @param {unknown} value a number or a callback; the learning rate may be a schedule too
- */
-function checkHyperparameter(name, value) {
-  if (typeof value === 'function' || (name === 'learningRate' && isSchedule(value))) return;
-  finite(name, value, `a finite number${name === 'learningRate' ? ', schedule' : ''} or callback`);
-}
-
-/**
- * @param {string} name
- * @param {Source} source
- * @param {number} step
- * @returns {number} what it says, a finite number
- */
-function evaluate(name, source, step) {
-  const value = typeof source === 'function' ? source(step) : source.at(step);
-  if (!Number.isFinite(value)) finite(`${name} at step ${step}`, value);
-  return value;
-}
-
-/**
- * @param {unknown} value of an option
- * @returns {unknown} what Keras's config has for it
- */
-function configOf(value) {
-  if (isSchedule(value)) return serialize(value);
-  if (typeof value !== 'function') return value;
-  return { module: 'builtins', class_name: 'function', config: value.name, registered_name: 'function' };
-}
-
-/**
- * @param {any} value in a config
- * @param {Record<string, any>} customObjects
- * @returns {any} the option
- */
-function revive(value, customObjects) {
-  if (!value?.class_name) return value;
-  if (value.class_name !== 'function') return deserialize(value, { customObjects });
-  return ofType(`customObjects.${value.config}`, customObjects[value.config], 'function');
 }
 
 /** @param {readonly Tensor[]} tensors */

@@ -172,12 +172,14 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
   const vector mu = vector_splat((element)options->momentum);
   const int lerps_from_gradient = !((element)(1.0 - options->rho) < (element)0.5);
 
-  const preparation prepare = preparation_of(options);
-  const uint32_t flags = options->flags;
+  preparation prepare = preparation_of(options);
+  if (tensor->flags & RMS_KEEP_GRADIENT) {
+    prepare.flags &= ~(uint32_t)(RMS_CLIP_BY_VALUE | RMS_CLIP_BY_NORM | RMS_CLIP_BY_GLOBAL_NORM);
+  }
+  const uint32_t flags = prepare.flags;
   const vector clip_norm = vector_splat((element)options->clip_norm);
   const vector clip_factor = vector_splat(norm);
   const int keeps_weights = (tensor->flags & RMS_KEEP_WEIGHTS) != 0;
-  const int keeps_gradient = (tensor->flags & RMS_KEEP_GRADIENT) != 0;
   const vector bias_correction = vector_splat((element)options->bias_correction);
   const vector ema_momentum = vector_splat((element)options->ema_momentum);
   const vector ema_complement = vector_splat(ema_complement_of(options, rule));
@@ -188,10 +190,8 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
     if (extended) {
       g = prepared(prepare, gradient, accumulator, i);
       if (accumulator) vector_store(accumulator + i, vector_splat(0));
-      if (!keeps_gradient) {
-        if (flags & RMS_CLIP_BY_NORM) g = vector_divide(vector_multiply(g, clip_norm), clip_factor);
-        else if (flags & RMS_CLIP_BY_GLOBAL_NORM) g = vector_multiply(g, clip_factor);
-      }
+      if (flags & RMS_CLIP_BY_NORM) g = vector_divide(vector_multiply(g, clip_norm), clip_factor);
+      else if (flags & RMS_CLIP_BY_GLOBAL_NORM) g = vector_multiply(g, clip_factor);
       if (flags & RMS_MAXIMIZE) g = vector_negate(g);
       if (!keeps_weights) {
         /* g <- g + weight_decay * x, or x <- x - (x * weight_decay) * learning_rate */

@@ -11,76 +11,26 @@
  *   - `contracted`: XLA fused multiply-adds: all within 8 epsilons of it.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { LossScaleOptimizer, RMSprop, indexedSlices, schedules, variable } from 'rmsprop-wasm';
 import { oracleApply } from '../oracle.js';
-
-/** @param {string} name */
-const load = (name) => JSON.parse(readFileSync(new URL(name, import.meta.url), 'utf8'));
+import { Tally, gradientOf, load, numbersOf } from '../replay.js';
 
 /**
- * @param {readonly string[]} hex 8 digits a float32, 16 a float64
- * @returns {Float32Array | Float64Array}
- */
-function numbersOf(hex) {
-  if (hex[0]?.length === 16) return new Float64Array(BigUint64Array.from(hex, (digits) => BigInt(`0x${digits}`)).buffer);
-  return new Float32Array(Uint32Array.from(hex, (digits) => Number.parseInt(digits, 16)).buffer);
-}
-
-/**
- * @param {number} a
- * @param {number} b
- * @param {boolean} isDouble
- * @returns {number} the floats between them
- */
-function ulps(a, b, isDouble) {
-  if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) && Number.isNaN(b) ? 0 : Infinity;
-  const ordinal = (/** @type {number} */ x) => {
-    const bits = isDouble ? new BigInt64Array(Float64Array.of(x).buffer)[0] : BigInt(new Int32Array(Float32Array.of(x).buffer)[0]);
-    const top = isDouble ? 1n << 63n : 1n << 31n;
-    return bits >= 0n ? bits : -(bits + top);
-  };
-  const distance = ordinal(a) - ordinal(b);
-  return Number(distance < 0n ? -distance : distance);
-}
-
-/** Compares, counts, and keeps the largest distance of what must be equal. */
-class Tally {
-  values = 0;
-  largest = 0;
-
-  /**
-   * @param {ArrayLike<number>} actual
-   * @param {readonly string[]} bits
-   * @param {{ epsilons?: number, absolute?: number }} gate
-   * @param {string} what
-   */
-  compare(actual, bits, { epsilons = 0, absolute = 0 }, what) {
-    const expected = numbersOf(bits);
-    assert.equal(actual.length, expected.length, what);
-    const isDouble = expected instanceof Float64Array;
-    const scale = expected.reduce((largest, x) => Math.max(largest, Math.abs(x) || 0), 0);
-    const allowed = epsilons ? epsilons * 2 ** (isDouble ? -52 : -23) * scale : absolute;
-    expected.forEach((x, i) => {
-      const distance = ulps(actual[i], x, isDouble);
-      if (allowed === 0) this.largest = Math.max(this.largest, distance);
-      assert.ok(distance === 0 || Math.abs(actual[i] - x) <= allowed, `${what}[${i}]: ${actual[i]} is ${distance} ulp from ${x}`);
-    });
-    this.values += expected.length;
-  }
-}
-
-/**
+ * Compares what a case recorded of one tensor by the gate for it.
+ *
+ * @param {Tally} tally
  * @param {any} c a case
  * @param {string} slot
- * @returns {{ epsilons?: number, absolute?: number }}
+ * @param {ArrayLike<number>} actual
+ * @param {readonly string[]} hex
+ * @param {string} what
  */
-function gateOf(c, slot) {
-  if (c.contracted) return { epsilons: 8 };
-  if (c.estimate && ['variable', 'momentum', 'average'].includes(slot)) return { epsilons: 4 };
-  if (c.id.startsWith('edge_') && slot !== 'variable') return { absolute: 1e-36 };
-  return {};
+function compare(tally, c, slot, actual, hex, what) {
+  if (c.contracted) tally.withinEpsilons(actual, hex, 8, what);
+  else if (c.estimate && ['variable', 'momentum', 'average'].includes(slot)) tally.withinEpsilons(actual, hex, 4, what);
+  else if (c.id.startsWith('edge_') && slot !== 'variable') tally.near(actual, hex, 1e-36, what);
+  else tally.equal(actual, hex, what);
 }
 
 /**
@@ -114,22 +64,20 @@ function replay(c, rule, tally) {
   optimizer.build(variables);
   for (const [k, step] of c.steps.entries()) {
     if (step.hyper) optimizer.learningRate = step.hyper.learning_rate;
-    optimizer.apply(step.grads.map((/** @type {any} */ g) => {
-      if (g === null) return null;
-      return Array.isArray(g) ? numbersOf(g) : indexedSlices(numbersOf(g.values), g.indices);
-    }), variables);
+    optimizer.apply(step.grads.map(gradientOf), variables);
     if (!step.vars) continue;
     for (const [i, bits] of step.vars.entries()) {
-      tally.compare(variables[i].data, bits, gateOf(c, 'variable'), `${c.id}, step ${k}, variable ${i}`);
+      compare(tally, c, 'variable', variables[i].data, bits, `${c.id}, step ${k}, variable ${i}`);
     }
     for (const [name, slots] of Object.entries(step.slots ?? {})) {
-      if (name === 'dynamic_scale') tally.compare([/** @type {any} */ (optimizer).dynamicScale], slots[0], {}, `${c.id}, step ${k}, ${name}`);
-      else if (name === 'step_counter') assert.equal(/** @type {any} */ (optimizer).stepCounter, slots);
+      const what = `${c.id}, step ${k}, ${name}`;
+      if (name === 'dynamic_scale') tally.equal([/** @type {any} */ (optimizer).dynamicScale], slots[0], what);
+      else if (name === 'step_counter') assert.equal(/** @type {any} */ (optimizer).stepCounter, slots, what);
       else {
         slots.forEach((/** @type {string[]} */ bits, /** @type {number} */ i) => {
           const slot = optimizer.getSlot(variables[i], name === 'accumulator' ? 'gradient_accumulator' : name);
           assert.ok(slot, `${c.id} has a slot ${name}`);
-          tally.compare(slot.data, bits, gateOf(c, name), `${c.id}, step ${k}, ${name} ${i}`);
+          compare(tally, c, name, slot.data, bits, `${what} ${i}`);
         });
       }
     }
@@ -157,10 +105,13 @@ function replayOrder(c, tally) {
   for (const [k, step] of c.steps.entries()) {
     oracleApply(states, step.grads.map(numbersOf), { learningRate, rho, momentum, epsilon, order: c.order }, k);
     if (!step.vars) continue;
-    for (const [i, bits] of step.vars.entries()) tally.compare(states[i].value, bits, gateOf(c, 'variable'), `${c.id}, step ${k}`);
+    for (const [i, bits] of step.vars.entries()) {
+      compare(tally, c, 'variable', states[i].value, bits, `${c.id}, step ${k}, variable ${i}`);
+    }
     for (const [name, slots] of Object.entries(step.slots)) {
-      slots.forEach((/** @type {string[]} */ bits, /** @type {number} */ i) => tally.compare(
-        states[i][names[/** @type {'velocity'} */ (name)]], bits, gateOf(c, name), `${c.id}, step ${k}, ${name}`));
+      slots.forEach((/** @type {string[]} */ bits, /** @type {number} */ i) => {
+        compare(tally, c, name, states[i][names[/** @type {'velocity'} */ (name)]], bits, `${c.id}, step ${k}, ${name} ${i}`);
+      });
     }
   }
 }
@@ -181,9 +132,9 @@ for (const { file, rule, count } of /** @type {const} */ ([
       if (c.order) replayOrder(c, tally);
       else replay(c, rule, tally);
     }
-    t.diagnostic(`${cases.length - missing.length} of ${cases.length} cases, ${tally.values} values, largest distance where bits must be `
-      + `equal ${tally.largest} ulp; ${ordered.length} by the oracle in graph order; types that we do not have: `
-      + missing.map((/** @type {any} */ { id }) => id).join(', '));
+    tally.cases = cases.length - missing.length;
+    const without = missing.map((/** @type {any} */ { id }) => id).join(', ');
+    t.diagnostic(`of ${cases.length}: ${tally}; ${ordered.length} by the oracle in graph order; types we do not have: ${without}`);
   });
 }
 
@@ -315,6 +266,39 @@ test('slices of one row stay apart in Keras 3: each is squared on its own', () =
   assert.equal(errors.filter((/** @type {any} */ { error }) => error === 'TypeError').length, 2);
   assert.throws(() => scaled.apply([indexedSlices([1], [0])], [variable([1, 2])]), TypeError);
 });
+
+test('tf.keras clips slices as they are, and then sums those of one row', () => {
+  const rows = indexedSlices([[3], [4]], [0, 0]);
+  for (const { clip, clipped } of [
+    { clip: { clipvalue: 0.5 }, clipped: 0.5 + 0.5 },
+    { clip: { clipnorm: 1 }, clipped: 3 / 5 + 4 / 5 },
+    { clip: { globalClipnorm: 6.5 }, clipped: 3 / 2 + 4 / 2 }, // with the 12 of the other variable the norm is 13
+  ]) {
+    const [v, other] = [variable([[0], [0]]), variable([0])];
+    const optimizer = new RMSprop({ rule: 'keras-2.11', rho: 0, ...clip });
+    for (let step = 0; step < 2; step++) optimizer.apply([rows, [12]], [v, other]);
+    const velocity = optimizer.getSlot(v, 'velocity')?.data[0] ?? NaN;
+    assert.ok(Math.abs(velocity - clipped ** 2) < 1e-6, `${Object.keys(clip)}: ${velocity}`);
+  }
+});
+
+for (const rule of /** @type {const} */ (['keras', 'keras-2.11'])) {
+  test(`the global norm of '${rule}' sums in the order of the gradients given`, () => {
+    const gradients = [[4096], ...Array.from({ length: 6 }, () => [1])];
+    /** @param {boolean} build @param {boolean} reversed */
+    const velocity = (build, reversed) => {
+      const variables = gradients.map(() => variable([0]));
+      const pairs = gradients.map((gradient, i) => /** @type {[number[], import('rmsprop-wasm').Variable]} */ ([gradient, variables[i]]));
+      const optimizer = new RMSprop({ rule, globalClipnorm: 4000 });
+      if (build) optimizer.build(variables);
+      optimizer.applyGradients(reversed ? pairs.reverse() : pairs);
+      return optimizer.getSlot(variables[0], 'velocity')?.data[0];
+    };
+    assert.equal(velocity(true, true), velocity(false, true));
+    assert.equal(velocity(true, false), velocity(false, false));
+    assert.notEqual(velocity(true, true), velocity(true, false));
+  });
+}
 
 test('two sparse steps end at the numbers that Keras 3 printed, under every option that treats slices in its own way', (t) => {
   const { errors } = load('keras_3.15.1_tensorflow.json');
