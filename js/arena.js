@@ -1,7 +1,8 @@
 /**
- * All gradients of an optimizer as one contiguous buffer, for a hook that sends them elsewhere and brings back their mean.
+ * All gradients of an optimizer as one contiguous buffer, for a hook that sends them elsewhere and brings back their
+ * mean.
  */
-import { rangeError } from './check.js';
+import { typeError } from './check.js';
 import { Tensor, describe, zerosOf } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -9,12 +10,12 @@ import { Tensor, describe, zerosOf } from './tensor.js';
 /**
  * @typedef {object} AggregateInfo
  * @property {number} step the number of `apply` calls before this one
- * @property {readonly { name: string, offset: number, length: number }[]} tensors where each variable's gradient stands in
- *   the buffer, in elements
+ * @property {readonly { name: string, offset: number, length: number }[]} tensors where each variable's gradient stands
+ *   in the buffer, in elements
  */
 /**
- * @typedef {(flat: Float32Array, info: AggregateInfo) => void | Promise<void>} AggregateGradients writes the mean or sum in
- *   place. `flat` is linear memory: copy it before sending it elsewhere, and do not keep it.
+ * @typedef {(flat: Float32Array, info: AggregateInfo) => void | Promise<void>} AggregateGradients writes the mean or
+ *   sum in place. `flat` is linear memory: copy it before sending it elsewhere, and do not keep it.
  */
 
 /**
@@ -27,12 +28,14 @@ export class Arena {
 
   /**
    * @param {readonly Variable[]} variables float32, of one memory
-   * @throws {RangeError} if the memory is exhausted, or a variable is of another type
+   * @throws {RangeError | TypeError} if the memory is exhausted, or a variable is of another type
    */
   constructor(variables) {
     const { memory } = variables[0];
     for (const variable of variables) {
-      if (variable.dtype !== 'float32') throw rangeError(describe(variable), 'float32 where gradients are aggregated', variable.dtype);
+      if (variable.dtype !== 'float32') {
+        throw typeError(describe(variable), 'float32 where gradients are aggregated', variable.dtype);
+      }
     }
     let length = 0;
     this.#tensors = variables.map(({ name, size }) => ({ name, offset: (length += size) - size, length: size }));

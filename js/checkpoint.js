@@ -15,8 +15,8 @@ import { readSafetensors, writeSafetensors } from './safetensors.js';
 /**
  * @typedef {object} State of an optimizer
  * @property {readonly Variable[]} variables
- * @property {readonly { name: string, tensors: readonly (Tensor | null)[] }[]} slots in each one tensor a variable, null
- *   where the variable has no such slot
+ * @property {readonly { name: string, tensors: readonly (Tensor | null)[] }[]} slots in each one tensor a variable,
+ *   null where the variable has no such slot
  */
 
 /** What safetensors calls the types of tensors. */

@@ -11,8 +11,8 @@ import { modules } from './generated/rmsprop.js';
  * @property {(options: number, tensors: number, count: number, first: number, last: number) => void} rms_range
  * @property {(options: number, tensors: number, count: number) => void} rms_sum_squares
  * @property {(options: number, tensors: number, count: number, out: number) => void} rms_prepare
- * @property {(dtype: number, values: number, indices: number, places: number, count: number, rowLength: number) => number
- *   } rms_merge_rows
+ * @property {(dtype: number, values: number, indices: number, places: number, count: number,
+ *   rowLength: number) => number} rms_merge_rows
  * @property {(tensors: number, count: number) => number} rms_all_finite
  */
 

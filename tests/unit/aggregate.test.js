@@ -124,7 +124,7 @@ test('the arena is freed with the optimizer, and the variables make buffers of t
   optimizer.apply([[1, 1]], [v]);
   optimizer.dispose();
   v.gradient = [3, 4];
-  assert.deepEqual(v.gradient?.toArray(), [3, 4]);
+  assert.deepEqual(/** @type {import('rmsprop-wasm').Tensor} */ (v.gradient).toArray(), [3, 4]);
   assert.equal(memory.bytesInUse, before + 64);
   v.dispose();
   assert.equal(memory.bytesInUse, 0);

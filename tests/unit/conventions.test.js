@@ -24,7 +24,7 @@ import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
 /**
  * @typedef {object} Run one variable under one optimizer
  * @property {(gradient: any) => void} step
- * @property {() => Record<string, Float32Array>} slots
+ * @property {() => Record<string, any>} slots arrays by the dialect's names
  */
 
 /** Leaves out what is undefined. @param {Record<string, any>} options */

@@ -56,7 +56,7 @@ function lossInFloat64(layers, variables, inputs, labels) {
 function gradientsOf(model) {
   return model.variables.map(({ gradient }) => {
     assert.ok(gradient);
-    return Float32Array.from(gradient.data);
+    return Float32Array.from(/** @type {import('rmsprop-wasm').Tensor} */ (gradient).data);
   });
 }
 

@@ -33,7 +33,7 @@ test('a view of the same memory can be copied from while the memory grows', () =
   assert.deepEqual(second.data, first.data);
   const v = variable(first.data, { memory });
   v.gradient = first.data;
-  assert.deepEqual(v.gradient?.data, first.data);
+  assert.deepEqual(/** @type {import('rmsprop-wasm').Tensor} */ (v.gradient).data, first.data);
 });
 
 test('set copies in, in the tensor\'s shape or flat, and returns the tensor', () => {
@@ -149,6 +149,6 @@ test('a gradient that does not fit is refused and the old one stays', () => {
       return true;
     });
     assert.equal(v.gradient, old);
-    assert.deepEqual(v.gradient?.toArray(), [3, 4]);
+    assert.deepEqual(/** @type {import('rmsprop-wasm').Tensor} */ (old).toArray(), [3, 4]);
   }
 });

@@ -1,0 +1,370 @@
+/**
+ * What the real PyTorch 2.15 computed on its scalar CPU kernels, replayed: equal bits in every parameter, buffer and
+ * counter, the same errors, state dicts and schedules; and PyTorch's own test of a small network in double.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { indexedSlices, tensor, variable } from 'rmsprop-wasm';
+import { RMSprop, clipGradNorm, clipGradValue, lrScheduler } from 'rmsprop-wasm/torch';
+import { ulpDistance } from '../bits.js';
+import { Tally, load, numbersOf } from '../replay.js';
+
+const recorded = load('torch_2.15.0_cpu_default.json');
+const SLOTS = /** @type {const} */ (['square_avg', 'momentum_buffer', 'grad_avg']);
+
+/**
+ * @param {Record<string, any>} options with Python's names
+ * @returns {any} with ours, which are PyTorch's own in camelCase: weight_decay, step_size, but also T_max and T_0
+ */
+function camel(options) {
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => {
+    const [first, ...rest] = name.split('_').map((word) => word.toLowerCase());
+    return [first + rest.map((word) => word[0].toUpperCase() + word.slice(1)).join(''), value];
+  }));
+}
+
+/**
+ * The case as one of several parameters in groups, which it is or is written as.
+ *
+ * @param {any} c
+ */
+function grouped(c) {
+  // "steps_exact_sqrt" is PyTorch with a correctly rounded square root, left out where it makes no difference.
+  const steps = c.steps_exact_sqrt ?? c.steps;
+  if (c.multi) return { ...c, steps };
+  return {
+    id: c.id,
+    groups: [{ hyper: c.hyper, params: [0] }],
+    shapes: [[c.init.length]],
+    init: [c.init],
+    steps: steps.map((/** @type {any} */ step) => ({ grads: [step.grad], params: [step.param], state: [step], lr: step.lr })),
+  };
+}
+
+test('the executed PyTorch 2.15.0 is met to the bit in every parameter, buffer and counter', (t) => {
+  assert.equal(recorded.cases.length, 36);
+  const tally = new Tally();
+  const others = [];
+  for (const c of recorded.cases) {
+    if (c.dtype === 'bfloat16') {
+      others.push(c.id);
+      continue;
+    }
+    const { id, groups, shapes, init, steps } = grouped(c);
+    tally.cases++;
+    const variables = init.map((/** @type {string[]} */ bits, /** @type {number} */ i) =>
+      variable(numbersOf(bits), { shape: shapes[i], dtype: c.dtype ?? 'float32' }));
+    const optimizer = new RMSprop(groups.map((/** @type {any} */ { hyper, params }) => ({
+      ...camel(hyper),
+      ...(c.lr_is_tensor ? { lr: tensor(hyper.lr) } : {}),
+      params: params.map((/** @type {number} */ i) => variables[i]),
+    })));
+    for (const [k, step] of steps.entries()) {
+      if (step.lr !== undefined) optimizer.paramGroups[0].lr = step.lr;
+      step.grads.forEach((/** @type {string[] | null} */ bits, /** @type {number} */ i) => {
+        variables[i].gradient = bits && numbersOf(bits);
+      });
+      optimizer.step();
+      for (const [i, v] of variables.entries()) {
+        const what = `${id}, step ${k}, parameter ${i}`;
+        tally.equal(v.data, step.params[i], what);
+        const state = /** @type {any} */ (optimizer.state.get(v) ?? {});
+        for (const name of SLOTS) {
+          assert.equal(state[name] === undefined, step.state[i][name] === undefined, `${what}, ${name}`);
+          if (state[name]) tally.equal(state[name].data, step.state[i][name], `${what}, ${name}`);
+        }
+        assert.equal(state.step, step.state[i].step, what);
+        // PyTorch leaves gradients as they are, and so does this.
+        if (step.grads[i]) tally.equal(v.gradient.data, step.grads[i], `${what}, gradient`);
+      }
+    }
+    optimizer.dispose();
+  }
+  assert.deepEqual(others, ['bfloat16_default', 'bfloat16_momentum', 'bfloat16_all']);
+  assert.equal(tally.cases, 33);
+  t.diagnostic(`PyTorch 2.15.0: ${tally}`);
+  t.diagnostic(`not replayed, for want of the type: ${others.join(', ')}`);
+});
+
+test('the executed PyTorch 1.13.1 is met to the bit too, but for the older form of the mean gradient', (t) => {
+  const f = Math.fround;
+  const tally = new Tally();
+  const older = new Tally();
+  const { cases } = load('torch_1.13.1_cpu_default.json');
+  assert.equal(cases.length, 5);
+  for (const { id, hyper, init, steps } of cases) {
+    const count = hyper.centered ? older : tally;
+    count.cases++;
+    const v = variable(numbersOf(init));
+    const optimizer = new RMSprop([v], camel(hyper));
+    // The oracle of centered cases: up to 2.0, mg <- alpha mg + (1 - alpha) g instead of a lerp.
+    const { lr = 0.01, alpha = 0.99, eps = 1e-8, momentum = 0, weight_decay: decay = 0 } = hyper;
+    const [rate, keep, take, tiny, mu] = [lr, alpha, 1 - alpha, eps, momentum].map(f);
+    const old = Array.from(numbersOf(init), (x) => ({ x, v: 0, mg: 0, b: 0 }));
+    for (const [k, step] of steps.entries()) {
+      v.gradient = numbersOf(step.grad);
+      optimizer.step();
+      const { square_avg: average, momentum_buffer: buffer } = /** @type {any} */ (optimizer.state.get(v));
+      if (!hyper.centered) {
+        count.equal(v.data, step.param, `${id}, step ${k}`);
+        count.equal(average.data, step.square_avg, `${id}, step ${k}, square_avg`);
+        if (buffer) count.equal(buffer.data, step.momentum_buffer, `${id}, step ${k}, momentum_buffer`);
+        continue;
+      }
+      numbersOf(step.grad).forEach((gradient, i) => {
+        const e = old[i];
+        const g = decay ? f(gradient + f(f(decay) * e.x)) : gradient;
+        e.v = f(f(e.v * keep) + f(f(take * g) * g));
+        e.mg = f(f(e.mg * keep) + f(g * take));
+        const den = f(f(Math.sqrt(f(e.v - f(e.mg * e.mg)))) + tiny);
+        if (mu) {
+          e.b = f(f(e.b * mu) + f(g / den));
+          e.x = f(e.x - f(rate * e.b));
+        } else {
+          e.x = f(e.x - f(f(rate * g) / den));
+        }
+      });
+      count.equal(old.map((e) => e.x), step.param, `${id}, step ${k}`);
+      count.equal(old.map((e) => e.v), step.square_avg, `${id}, step ${k}, square_avg`);
+      count.equal(old.map((e) => e.mg), step.grad_avg, `${id}, step ${k}, grad_avg`);
+      // Without weight decay the mean square does not depend on what is different.
+      if (!decay) count.equal(average.data, step.square_avg, `${id}, step ${k}, square_avg`);
+    }
+    optimizer.dispose();
+  }
+  t.diagnostic(`PyTorch 1.13.1: ${tally}`);
+  t.diagnostic(`PyTorch 1.13.1, centered, by the older formula in the oracle: ${older}`);
+});
+
+test('from each state of the untouched PyTorch, whose square root may be 1 ulp off, the next differs by 4 ulp', (t) => {
+  let count = 0;
+  let largest = 0;
+  for (const c of recorded.cases) {
+    if (c.multi || c.dtype !== 'float32' || c.id.startsWith('edge')) continue;
+    count++;
+    const v = variable(numbersOf(c.init));
+    const options = camel(c.hyper);
+    let before = /** @type {any} */ ({ param: c.init });
+    for (const [k, step] of c.steps.entries()) {
+      const optimizer = new RMSprop([v], options);
+      const lr = step.lr ?? optimizer.paramGroups[0].lr;
+      const x = numbersOf(before.param);
+      v.set(x);
+      if (k) {
+        const state = { step: k, ...Object.fromEntries(SLOTS.map((name) => [name, before[name] && numbersOf(before[name])])) };
+        optimizer.loadStateDict({ ...optimizer.stateDict(), state: { 0: state } });
+      }
+      optimizer.paramGroups[0].lr = lr;
+      v.gradient = numbersOf(step.grad);
+      optimizer.step();
+      const state = /** @type {any} */ (optimizer.state.get(v));
+      const tally = new Tally();
+      const what = `${c.id}, step ${k}`;
+      tally.equal(state.square_avg.data, step.square_avg, what);
+      if (step.grad_avg) tally.equal(state.grad_avg.data, step.grad_avg, what);
+      // In ulp of the largest term that went in, which cancellation cannot inflate.
+      const next = numbersOf(step.param);
+      const terms = [x.map(Math.abs), next.map((y, i) => Math.abs(y - x[i]))];
+      if (step.momentum_buffer) {
+        const buffer = numbersOf(step.momentum_buffer);
+        const old = k ? numbersOf(before.momentum_buffer) : buffer.map(() => 0);
+        const kept = old.map((b) => Math.fround(b * Math.fround(options.momentum)));
+        const biggest = buffer.map((b, i) => Math.max(Math.abs(kept[i]), Math.abs(b - kept[i])));
+        buffer.forEach((b, i) => within(state.momentum_buffer.data[i], b, biggest[i], `${what}, momentum_buffer[${i}]`));
+        terms.push(biggest.map((b) => b * lr));
+      }
+      next.forEach((y, i) => within(v.data[i], y, Math.max(...terms.map((term) => term[i])), `${what}, parameter[${i}]`));
+      optimizer.dispose();
+      before = step;
+    }
+  }
+  /**
+   * @param {number} actual
+   * @param {number} expected
+   * @param {number} term
+   * @param {string} what
+   */
+  function within(actual, expected, term, what) {
+    const ulp = Math.abs(actual - expected) / spacing(term);
+    largest = Math.max(largest, ulp);
+    assert.ok(ulp <= 4, `${what} is ${actual}, ${ulp} ulp of its largest term from ${expected}`);
+  }
+  t.diagnostic(`${count} cases, largest distance ${largest} ulp of the largest term`);
+});
+
+/** @param {number} x */
+function spacing(x) {
+  const bits = new Int32Array(Float32Array.of(x).buffer);
+  const near = new Float32Array(Int32Array.of(bits[0] + 1).buffer)[0];
+  return near - Math.fround(x);
+}
+
+test('clip_grad_norm_ and clip_grad_value_ are met to the bit, the norm too', (t) => {
+  assert.equal(recorded.clip.length, 5);
+  const tally = new Tally();
+  for (const c of recorded.clip) {
+    tally.cases++;
+    const variables = c.before.map((/** @type {string[]} */ bits) => variable(new Float32Array(bits.length)));
+    c.before.forEach((/** @type {string[]} */ bits, /** @type {number} */ i) => {
+      variables[i].gradient = numbersOf(bits);
+    });
+    if (c.id === 'clip_grad_norm_') {
+      const normType = c.norm_type === 'inf' ? Infinity : c.norm_type;
+      tally.equal([clipGradNorm(variables, c.max_norm, { normType })], c.total_norm, `norm of order ${normType}`);
+    } else {
+      assert.equal(c.id, 'clip_grad_value_');
+      clipGradValue(variables, c.clip_value);
+    }
+    c.after.forEach((/** @type {string[]} */ bits, /** @type {number} */ i) =>
+      tally.equal(variables[i].gradient.data, bits, `${c.id}, tensor ${i}`));
+  }
+  t.diagnostic(`clips: ${tally}`);
+  // Averages of the weights belong to torch.optim.swa_utils, which this package has no counterpart of.
+  const averages = recorded.ema.map((/** @type {any} */ { id, decay }) => `${id} ${decay ?? ''}`.trim());
+  assert.equal(averages.length, 5);
+  t.diagnostic(`not replayed, outside the interface: ${averages.join(', ')}`);
+});
+
+test('what PyTorch refuses is refused, with the same kind of error and the same information', (t) => {
+  const parameter = () => variable([1, 1]);
+  const withGradient = (/** @type {any} */ gradient) => Object.assign(parameter(), { gradient });
+  const shared = parameter();
+  t.mock.method(console, 'warn', () => {});
+  /** @type {Record<string, () => unknown>} */
+  const calls = {
+    'empty list': () => new RMSprop([]),
+    'a tensor instead of a list': () => new RMSprop(/** @type {any} */ (parameter())),
+    'not a tensor': () => new RMSprop(/** @type {any} */ ([3])),
+    'two-element lr': () => new RMSprop([parameter()], { lr: tensor([0.1, 0.2]) }),
+    'duplicate in one group': () => new RMSprop([shared, shared]),
+    'duplicate in two groups': () => new RMSprop([{ params: [shared] }, { params: [shared] }]),
+    'sparse gradient': () => new RMSprop([withGradient(indexedSlices([2], [1]))]).step(),
+    'all gradients None': () => new RMSprop([parameter()]).step(),
+    'load_state_dict, other group size': () =>
+      new RMSprop([parameter()]).loadStateDict(new RMSprop([parameter(), parameter()]).stateDict()),
+    'load_state_dict, other group count': () =>
+      new RMSprop([parameter()]).loadStateDict(new RMSprop([{ params: [parameter()] }, { params: [parameter()] }]).stateDict()),
+    'clip_grad_norm_ error_if_nonfinite': () => clipGradNorm([withGradient([NaN, 1])], 1, { errorIfNonfinite: true }),
+  };
+  for (const { id } of recorded.errors) {
+    const [, name, value] = /^(\w+)=(.+)$/.exec(id) ?? [];
+    if (name) calls[id] = () => new RMSprop([parameter()], camel({ [name]: value === 'nan' ? NaN : Number(value) }));
+  }
+  /** Python's kinds, and what they are in JavaScript. @type {Record<string, Function>} */
+  const kinds = { ValueError: RangeError, TypeError, RuntimeError: Error };
+  /** Where Python's words have others here. @type {[string, string][]} */
+  const words = [
+    ['nan', 'NaN'], ['iterable of Tensors or dicts', 'iterable of variables or groups'], ['torch.FloatTensor', 'Variable'],
+    ['optimize Tensors', 'optimize variables'], ['is float', 'is 3'], ['`parameters`', '`params`'], ['order 2.0', 'order 2'],
+    ['error_if_nonfinite=False', 'errorIfNonfinite: false'],
+  ];
+  const others = [];
+  let count = 0;
+  for (const { id, error, message } of recorded.errors) {
+    // A variable is always a leaf.
+    if (id === 'non-leaf') {
+      others.push(id);
+      continue;
+    }
+    assert.ok(id in calls, id);
+    count++;
+    if (error === null) {
+      assert.doesNotThrow(calls[id], id);
+      continue;
+    }
+    let expected = message;
+    for (const [python, ours] of words) expected = expected.replace(python, ours);
+    assert.throws(calls[id], (/** @type {any} */ thrown) => {
+      assert.equal(thrown.constructor, kinds[error], `${id}: ${thrown}`);
+      assert.ok(thrown.message.startsWith(expected), `${id}: ${thrown.message}`);
+      return true;
+    });
+  }
+  t.diagnostic(`${count} of ${recorded.errors.length} conditions; no counterpart: ${others.join(', ')}`);
+  assert.equal(count, 24);
+});
+
+test('the state dict has the layout, the names and the order of the recorded one', () => {
+  const layout = recorded.state_dict;
+  const parameters = [2, 3, 1].map((length) => variable(new Float32Array(length).fill(1)));
+  const optimizer = new RMSprop(parameters, { momentum: 0.9, centered: true });
+  for (const i of [0, 2]) parameters[i].gradient = new Float32Array(parameters[i].size).fill(1);
+  optimizer.step();
+  const dict = optimizer.stateDict();
+  assert.deepEqual(Object.keys(dict), layout.top_level);
+  assert.deepEqual(Object.keys(dict.state), layout.state_keys.map(String));
+  assert.deepEqual(Object.keys(dict.state[0]), layout.state_entry);
+  assert.equal(dict.state[0].step, 1);
+  assert.deepEqual(dict.param_groups, layout.param_groups);
+  assert.deepEqual(Object.keys(dict.param_groups[0]), Object.keys(layout.param_groups[0]));
+});
+
+for (const c of load('schedules_torch_optax.json').cases) {
+  if (c.framework !== 'torch') continue;
+  test(`${c.name} ${JSON.stringify(c.args)} gives the recorded rates of 30 steps to the float32`, (t) => {
+    const optimizer = new RMSprop([variable([0])], { lr: c.base_lr, momentum: 0.9 });
+    const scheduler = new (/** @type {any} */ (lrScheduler)[c.name])(optimizer, camel(c.args));
+    const [group] = optimizer.paramGroups;
+    let equal = 0;
+    assert.equal(c.lr.length, 30);
+    for (const [k, lr] of c.lr.entries()) {
+      assert.equal(ulpDistance(Number(group.lr), lr), 0, `step ${k} gives ${group.lr}, not ${lr}`);
+      if (c.momentum) assert.equal(ulpDistance(group.momentum, c.momentum[k]), 0, `step ${k}, momentum`);
+      assert.deepEqual(scheduler.getLastLr(), [group.lr]);
+      equal += Number(group.lr === lr);
+      scheduler.step(...(c.metrics ? [c.metrics[k]] : []));
+    }
+    t.diagnostic(`30 float32 equal, ${equal} of them in float64 too`);
+  });
+}
+
+/**
+ * PyTorch's own network: Linear(2, 3), sigmoid, Linear(3, 1), sigmoid; the loss is the sum of the outputs.
+ *
+ * @param {number[][]} inputs
+ * @param {readonly import('../../js/tensor.js').Variable[]} parameters
+ * @returns {{ loss: number, gradients: number[][] }}
+ */
+function network(inputs, parameters) {
+  const [w1, b1, w2, b2] = parameters.map(({ data }) => data);
+  const sigmoid = (/** @type {number} */ x) => 1 / (1 + Math.exp(-x));
+  const gradients = parameters.map(({ size }) => new Array(size).fill(0));
+  let loss = 0;
+  for (const x of inputs) {
+    const hidden = Array.from(b1, (b, j) => sigmoid(w1[2 * j] * x[0] + w1[2 * j + 1] * x[1] + b));
+    const output = sigmoid(hidden.reduce((sum, h, j) => sum + w2[j] * h, b2[0]));
+    loss += output;
+    const outputDelta = output * (1 - output);
+    gradients[3][0] += outputDelta;
+    hidden.forEach((h, j) => {
+      gradients[2][j] += outputDelta * h;
+      const delta = outputDelta * w2[j] * h * (1 - h);
+      gradients[1][j] += delta;
+      gradients[0][2 * j] += delta * x[0];
+      gradients[0][2 * j + 1] += delta * x[1];
+    });
+  }
+  return { loss, gradients };
+}
+
+for (const golden of load('torch_golden.json').cases) {
+  test(`golden case ${golden.id}: ${golden.what}`, (t) => {
+    const shapes = [[3, 2], [3], [1, 3], [1]];
+    const parameters = golden.init.map((/** @type {number[]} */ values, /** @type {number} */ i) =>
+      variable(values, { dtype: 'float64', shape: shapes[i] }));
+    const optimizer = new RMSprop(parameters, camel(golden.hyper));
+    const { rtol, atol } = golden.tolerance;
+    let compared = 0;
+    for (let i = 0; i <= 1000; i++) {
+      const loss = optimizer.step((...variables) => network(golden.X, variables));
+      assert.equal(typeof loss, 'number');
+      golden.expect_at[i]?.forEach((/** @type {number[]} */ values, /** @type {number} */ k) => values.forEach((x, j) => {
+        const actual = parameters[k].data[j];
+        compared++;
+        assert.ok(Math.abs(actual - x) <= atol + rtol * Math.abs(x), `step ${i}, ${golden.param_names[k]}[${j}] is ${actual}, not ${x}`);
+      }));
+    }
+    assert.equal(compared, 11 * 13);
+    t.diagnostic(`${compared} values within the project's own tolerance`);
+  });
+}
