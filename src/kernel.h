@@ -239,13 +239,12 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
 }
 
 /* The copies of one rule: one that can do everything, and for a plain step one for each set of slots. In WebAssembly, where
- * every byte is downloaded, kernels of double and kernels with one lane, which do the tails of vectors and serve engines
- * without SIMD, are small rather than fast. */
+ * every byte is downloaded, the kernels of double and those of the tails of vectors are small rather than fast. */
 RMS_INLINE void update_rule(const rms_step_options *options, const rms_tensor *tensor, const element *gradient,
                             element norm, size_t first, size_t last, int rule) {
   const rule_row row = rules[rule];
   const int centered = tensor->mean_gradient != NULL, momentum = tensor->momentum != NULL;
-#if defined(__wasm__) && (RMS_LANES == 1 || RMS_DOUBLE)
+#if defined(__wasm__) && (RMS_DOUBLE || (RMS_LANES == 1 && defined(__wasm_simd128__)))
   const int extended = 1;
 #else
   const int extended = options->flags != 0 || tensor->average || tensor->accumulator || tensor->update;

@@ -35,7 +35,7 @@ const steps = [
       [...tsc, '--project', 'tsconfig.types.json'],
       // As a user's compiler sees them, who has nothing but them.
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
-        '--lib', 'es2022,dom', 'dist/types/index.d.ts'],
+        '--lib', 'es2022,dom', ...['index', 'v1', 'legacy', 'torch', 'optax'].map((entry) => `dist/types/${entry}.d.ts`)],
     ],
   },
   { name: 'generated modules are what the sources give', commands: [node('src/build.js', '--check')] },
