@@ -32,6 +32,16 @@ export function largestUlp(actual, expected) {
   return largest;
 }
 
+/**
+ * @param {number} x
+ * @param {number} [precision] 24 for float32, 53 for float64
+ * @returns {number} the unit in the last place of x
+ */
+export function spacing(x, precision = 24) {
+  const exponent = Number((new BigUint64Array(Float64Array.of(x).buffer)[0] >> 52n) & 0x7ffn) - 1023;
+  return 2 ** Math.max(exponent - precision + 1, precision === 24 ? -149 : -1074);
+}
+
 /** @param {number} x a float32 */
 function ordinal(x) {
   const bits = new Int32Array(Float32Array.of(x).buffer)[0];

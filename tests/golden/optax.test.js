@@ -7,7 +7,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tensor } from 'rmsprop-wasm';
 import * as optax from 'rmsprop-wasm/optax';
-import { floats, largestUlp } from '../bits.js';
+import { floats, largestUlp, spacing } from '../bits.js';
+import { fma32 as fma } from '../fma.js';
 import { Tally, load } from '../replay.js';
 
 const f = Math.fround;
@@ -153,9 +154,6 @@ function fromEachState(recorded, steps, check) {
   optax.disposeState(state);
 }
 
-/** @param {number} x a float32 @returns {number} the distance of its neighbours */
-const spacing = (x) => 2 ** Math.max(Math.floor(Math.log2(Math.abs(x))) - 23, -149);
-
 /**
  * The largest error in units in the last place of the largest term that went into an element.
  *
@@ -232,9 +230,6 @@ test("with XLA's estimate of rsqrt moments are met to the bit and updates within
 });
 
 // ---- Fused products ----
-
-/** a b + c rounded once: the product of two float32 is exact in float64 (its sum may round twice, once in 2^29 cases). */
-const fma = (/** @type {number} */ a, /** @type {number} */ b, /** @type {number} */ c) => f(a * b + c);
 
 /**
  * One element of a step under jit, where XLA fuses every product that feeds a sum.

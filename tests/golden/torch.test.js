@@ -8,38 +8,9 @@ import { indexedSlices, tensor, variable } from 'rmsprop-wasm';
 import { RMSprop, clipGradNorm, clipGradValue, lrScheduler } from 'rmsprop-wasm/torch';
 import { ulpDistance } from '../bits.js';
 import { Tally, load, numbersOf } from '../replay.js';
+import { SLOTS, camel, distances, fromEachState, grouped, optimizerOf, runOracle, takeStep } from '../torch-replay.js';
 
 const recorded = load('torch_2.15.0_cpu_default.json');
-const SLOTS = /** @type {const} */ (['square_avg', 'momentum_buffer', 'grad_avg']);
-
-/**
- * @param {Record<string, any>} options with Python's names
- * @returns {any} with ours, which are PyTorch's own in camelCase: weight_decay, step_size, but also T_max and T_0
- */
-function camel(options) {
-  return Object.fromEntries(Object.entries(options).map(([name, value]) => {
-    const [first, ...rest] = name.split('_').map((word) => word.toLowerCase());
-    return [first + rest.map((word) => word[0].toUpperCase() + word.slice(1)).join(''), value];
-  }));
-}
-
-/**
- * The case as one of several parameters in groups, which it is or is written as.
- *
- * @param {any} c
- */
-function grouped(c) {
-  // "steps_exact_sqrt" is PyTorch with a correctly rounded square root, left out where it makes no difference.
-  const steps = c.steps_exact_sqrt ?? c.steps;
-  if (c.multi) return { ...c, steps };
-  return {
-    id: c.id,
-    groups: [{ hyper: c.hyper, params: [0] }],
-    shapes: [[c.init.length]],
-    init: [c.init],
-    steps: steps.map((/** @type {any} */ step) => ({ grads: [step.grad], params: [step.param], state: [step], lr: step.lr })),
-  };
-}
 
 test('the executed PyTorch 2.15.0 is met to the bit in every parameter, buffer and counter', (t) => {
   assert.equal(recorded.cases.length, 36);
@@ -50,21 +21,13 @@ test('the executed PyTorch 2.15.0 is met to the bit in every parameter, buffer a
       others.push(c.id);
       continue;
     }
-    const { id, groups, shapes, init, steps } = grouped(c);
+    const run = grouped(c);
+    const { id, steps } = run;
     tally.cases++;
-    const variables = init.map((/** @type {string[]} */ bits, /** @type {number} */ i) =>
-      variable(numbersOf(bits), { shape: shapes[i], dtype: c.dtype ?? 'float32' }));
-    const optimizer = new RMSprop(groups.map((/** @type {any} */ { hyper, params }) => ({
-      ...camel(hyper),
-      ...(c.lr_is_tensor ? { lr: tensor(hyper.lr) } : {}),
-      params: params.map((/** @type {number} */ i) => variables[i]),
-    })));
+    const ours = optimizerOf(run);
+    const { variables, optimizer } = ours;
     for (const [k, step] of steps.entries()) {
-      if (step.lr !== undefined) optimizer.paramGroups[0].lr = step.lr;
-      step.grads.forEach((/** @type {string[] | null} */ bits, /** @type {number} */ i) => {
-        variables[i].gradient = bits && numbersOf(bits);
-      });
-      optimizer.step();
+      takeStep(ours, step);
       for (const [i, v] of variables.entries()) {
         const what = `${id}, step ${k}, parameter ${i}`;
         tally.equal(v.data, step.params[i], what);
@@ -87,48 +50,30 @@ test('the executed PyTorch 2.15.0 is met to the bit in every parameter, buffer a
 });
 
 test('the executed PyTorch 1.13.1 is met to the bit too, but for the older form of the mean gradient', (t) => {
-  const f = Math.fround;
   const tally = new Tally();
   const older = new Tally();
   const { cases } = load('torch_1.13.1_cpu_default.json');
   assert.equal(cases.length, 5);
-  for (const { id, hyper, init, steps } of cases) {
-    const count = hyper.centered ? older : tally;
-    count.cases++;
-    const v = variable(numbersOf(init));
-    const optimizer = new RMSprop([v], camel(hyper));
-    // The oracle of centered cases: up to 2.0, mg <- alpha mg + (1 - alpha) g instead of a lerp.
-    const { lr = 0.01, alpha = 0.99, eps = 1e-8, momentum = 0, weight_decay: decay = 0 } = hyper;
-    const [rate, keep, take, tiny, mu] = [lr, alpha, 1 - alpha, eps, momentum].map(f);
-    const old = Array.from(numbersOf(init), (x) => ({ x, v: 0, mg: 0, b: 0 }));
-    for (const [k, step] of steps.entries()) {
-      v.gradient = numbersOf(step.grad);
-      optimizer.step();
+  for (const run of cases.map((/** @type {any} */ c) => grouped(c))) {
+    const [{ hyper }] = run.groups;
+    if (hyper.centered) {
+      older.cases++;
+      // Up to 2.0, mg <- alpha mg + (1 - alpha) g instead of a lerp.
+      runOracle({ fused: [], hasLerp: false }, run, (...values) => older.equal(...values));
+    } else {
+      tally.cases++;
+    }
+    const ours = optimizerOf(run);
+    const { variables: [v], optimizer } = ours;
+    for (const [k, step] of run.steps.entries()) {
+      takeStep(ours, step);
       const { square_avg: average, momentum_buffer: buffer } = /** @type {any} */ (optimizer.state.get(v));
-      if (!hyper.centered) {
-        count.equal(v.data, step.param, `${id}, step ${k}`);
-        count.equal(average.data, step.square_avg, `${id}, step ${k}, square_avg`);
-        if (buffer) count.equal(buffer.data, step.momentum_buffer, `${id}, step ${k}, momentum_buffer`);
-        continue;
-      }
-      numbersOf(step.grad).forEach((gradient, i) => {
-        const e = old[i];
-        const g = decay ? f(gradient + f(f(decay) * e.x)) : gradient;
-        e.v = f(f(e.v * keep) + f(f(take * g) * g));
-        e.mg = f(f(e.mg * keep) + f(g * take));
-        const den = f(f(Math.sqrt(f(e.v - f(e.mg * e.mg)))) + tiny);
-        if (mu) {
-          e.b = f(f(e.b * mu) + f(g / den));
-          e.x = f(e.x - f(rate * e.b));
-        } else {
-          e.x = f(e.x - f(f(rate * g) / den));
-        }
-      });
-      count.equal(old.map((e) => e.x), step.param, `${id}, step ${k}`);
-      count.equal(old.map((e) => e.v), step.square_avg, `${id}, step ${k}, square_avg`);
-      count.equal(old.map((e) => e.mg), step.grad_avg, `${id}, step ${k}, grad_avg`);
+      const what = `${run.id}, step ${k}`;
       // Without weight decay the mean square does not depend on what is different.
-      if (!decay) count.equal(average.data, step.square_avg, `${id}, step ${k}, square_avg`);
+      if (!hyper.centered || !hyper.weight_decay) tally.equal(average.data, step.state[0].square_avg, `${what}, square_avg`);
+      if (hyper.centered) continue;
+      tally.equal(v.data, step.params[0], what);
+      if (buffer) tally.equal(buffer.data, step.state[0].momentum_buffer, `${what}, momentum_buffer`);
     }
     optimizer.dispose();
   }
@@ -137,67 +82,22 @@ test('the executed PyTorch 1.13.1 is met to the bit too, but for the older form 
 });
 
 test('from each state of the untouched PyTorch, whose square root may be 1 ulp off, the next differs by 4 ulp', (t) => {
-  let count = 0;
+  const tally = new Tally();
   let largest = 0;
   for (const c of recorded.cases) {
     if (c.multi || c.dtype !== 'float32' || c.id.startsWith('edge')) continue;
-    count++;
-    const v = variable(numbersOf(c.init));
-    const options = camel(c.hyper);
-    let before = /** @type {any} */ ({ param: c.init });
-    for (const [k, step] of c.steps.entries()) {
-      const optimizer = new RMSprop([v], options);
-      const lr = step.lr ?? optimizer.paramGroups[0].lr;
-      const x = numbersOf(before.param);
-      v.set(x);
-      if (k) {
-        const state = { step: k, ...Object.fromEntries(SLOTS.map((name) => [name, before[name] && numbersOf(before[name])])) };
-        optimizer.loadStateDict({ ...optimizer.stateDict(), state: { 0: state } });
+    tally.cases++;
+    fromEachState(grouped(c, c.steps), (at) => {
+      for (const name of ['square_avg', 'grad_avg']) {
+        if (at.state[name]) tally.equal(at.state[name].data, at.step.state[0][name], `${at.what}, ${name}`);
       }
-      optimizer.paramGroups[0].lr = lr;
-      v.gradient = numbersOf(step.grad);
-      optimizer.step();
-      const state = /** @type {any} */ (optimizer.state.get(v));
-      const tally = new Tally();
-      const what = `${c.id}, step ${k}`;
-      tally.equal(state.square_avg.data, step.square_avg, what);
-      if (step.grad_avg) tally.equal(state.grad_avg.data, step.grad_avg, what);
-      // In ulp of the largest term that went in, which cancellation cannot inflate.
-      const next = numbersOf(step.param);
-      const terms = [x.map(Math.abs), next.map((y, i) => Math.abs(y - x[i]))];
-      if (step.momentum_buffer) {
-        const buffer = numbersOf(step.momentum_buffer);
-        const old = k ? numbersOf(before.momentum_buffer) : buffer.map(() => 0);
-        const kept = old.map((b) => Math.fround(b * Math.fround(options.momentum)));
-        const biggest = buffer.map((b, i) => Math.max(Math.abs(kept[i]), Math.abs(b - kept[i])));
-        buffer.forEach((b, i) => within(state.momentum_buffer.data[i], b, biggest[i], `${what}, momentum_buffer[${i}]`));
-        terms.push(biggest.map((b) => b * lr));
-      }
-      next.forEach((y, i) => within(v.data[i], y, Math.max(...terms.map((term) => term[i])), `${what}, parameter[${i}]`));
-      optimizer.dispose();
-      before = step;
-    }
+      const { momentum, parameter } = distances(at);
+      largest = Math.max(largest, momentum, parameter);
+      assert.ok(largest <= 4, `${at.what}: momentum ${momentum} ulp, parameter ${parameter} ulp of the largest term`);
+    });
   }
-  /**
-   * @param {number} actual
-   * @param {number} expected
-   * @param {number} term
-   * @param {string} what
-   */
-  function within(actual, expected, term, what) {
-    const ulp = Math.abs(actual - expected) / spacing(term);
-    largest = Math.max(largest, ulp);
-    assert.ok(ulp <= 4, `${what} is ${actual}, ${ulp} ulp of its largest term from ${expected}`);
-  }
-  t.diagnostic(`${count} cases, largest distance ${largest} ulp of the largest term`);
+  t.diagnostic(`averages: ${tally}; the others: largest distance ${largest} ulp of the largest term`);
 });
-
-/** @param {number} x */
-function spacing(x) {
-  const bits = new Int32Array(Float32Array.of(x).buffer);
-  const near = new Float32Array(Int32Array.of(bits[0] + 1).buffer)[0];
-  return near - Math.fround(x);
-}
 
 test('clip_grad_norm_ and clip_grad_value_ are met to the bit, the norm too', (t) => {
   assert.equal(recorded.clip.length, 5);
