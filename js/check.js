@@ -94,9 +94,20 @@ export function knownOptions(name, options, known) {
   for (const key of Object.keys(ofType(`${name} options`, options, 'object'))) {
     if (!known.includes(key)) {
       const [nearest] = [...known].sort((a, b) => editDistance(key, a) - editDistance(key, b));
-      throw new TypeError(`${name} has no option ${show(key)}; did you mean ${show(nearest)}?`);
+      const meant = known.find((option) => abbreviates(key, option)) ?? nearest;
+      throw new TypeError(`${name} has no option ${show(key)}; did you mean ${show(meant)}?`);
     }
   }
+}
+
+/**
+ * @param {string} key
+ * @param {string} option
+ * @returns {boolean} whether the key is how the option begins (eps), or the first letters of its words (lr)
+ */
+function abbreviates(key, option) {
+  const initials = option.replace(/(?<!^)[a-z]/g, '');
+  return option.startsWith(key) || (key.length > 1 && initials.toLowerCase() === key.toLowerCase());
 }
 
 /**

@@ -36,15 +36,16 @@ const steps = [
       // As a user's compiler sees them, who has nothing but them.
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
         '--lib', 'es2022,dom', ...['index', 'v1', 'legacy', 'torch', 'optax'].map((entry) => `dist/types/${entry}.d.ts`)],
+      node('tests/readme-types.js'),
     ],
   },
   { name: 'generated modules are what the sources give', commands: [node('src/build.js', '--check')] },
   {
     name: 'native',
     commands: [
-      ['cmake', '-S', '.', '-B', 'build/native', '-G', 'Ninja'],
-      ['cmake', '--build', 'build/native'],
-      ['ctest', '--test-dir', 'build/native', '--output-on-failure'],
+      ['cmake', '-S', '.', '-B', 'build/test', '-G', 'Ninja'],
+      ['cmake', '--build', 'build/test'],
+      ['ctest', '--test-dir', 'build/test', '--output-on-failure'],
     ],
   },
   {

@@ -1,0 +1,25 @@
+/**
+ * Compiles the README's JavaScript as strict TypeScript against the declarations in dist/types, which must have been
+ * built: what the README shows has to work for those who write TypeScript too.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { blocks } from './readme.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+// Inside the package, whose name then stands for its own entry points.
+const folder = join(root, 'build/readme');
+
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+const files = blocks('js').map((code, i) => {
+  const file = join(folder, `block-${i + 1}.mts`);
+  writeFileSync(file, code);
+  return file;
+});
+const tsc = join(root, 'node_modules/typescript/bin/tsc');
+const options = ['--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2022,dom'];
+const { status } = spawnSync(process.execPath, [tsc, ...options, ...files], { cwd: root, stdio: 'inherit' });
+process.exitCode = status ?? 1;
