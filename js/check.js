@@ -84,7 +84,8 @@ export function integer(name, value, minimum, maximum = Number.MAX_SAFE_INTEGER)
 }
 
 /**
- * Refuses an option that does not exist, and names the nearest that does.
+ * Refuses an option that does not exist, and names the one that was meant: what it abbreviates, or the nearest if at
+ * most half of its letters differ; or all that there are.
  *
  * @param {string} name what the options belong to, for the message
  * @param {unknown} options must be an object without other keys
@@ -93,9 +94,11 @@ export function integer(name, value, minimum, maximum = Number.MAX_SAFE_INTEGER)
 export function knownOptions(name, options, known) {
   for (const key of Object.keys(ofType(`${name} options`, options, 'object'))) {
     if (!known.includes(key)) {
-      const [nearest] = [...known].sort((a, b) => editDistance(key, a) - editDistance(key, b));
+      const near = known.filter((option) => editDistance(key, option) <= Math.ceil(key.length / 2));
+      const [nearest] = near.sort((a, b) => editDistance(key, a) - editDistance(key, b));
       const meant = known.find((option) => abbreviates(key, option)) ?? nearest;
-      throw new TypeError(`${name} has no option ${show(key)}; did you mean ${show(meant)}?`);
+      const hint = meant === undefined ? `it has ${known.join(', ')}` : `did you mean ${show(meant)}?`;
+      throw new TypeError(`${name} has no option ${show(key)}; ${hint}`);
     }
   }
 }
