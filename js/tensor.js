@@ -17,7 +17,7 @@ import { autoName } from './naming.js';
 /** The array type of each dtype. */
 const ARRAYS = Object.freeze({ float32: Float32Array, float64: Float64Array, int32: Int32Array });
 
-const PLACE_OPTIONS = ['shape', 'dtype', 'memory'];
+const PLACE_OPTIONS = ['dtype', 'memory'];
 
 /** On every tensor's prototype, so that two copies of the package (ESM and CommonJS) know each other's. */
 const TENSOR = Symbol.for('rmsprop-wasm.Tensor');
@@ -132,7 +132,8 @@ export class Tensor {
   /**
    * Copies values in.
    *
-   * @param {Values | Tensor} values as many numbers as the tensor has, flat or nested in its shape
+   * @param {Values | Tensor} values as many numbers as the tensor has, flat or nested in its shape; a number for one
+   *   element
    * @returns {this}
    * @throws {TypeError | RangeError} for what is no array of numbers, or another length; nothing is written then
    */
@@ -339,7 +340,7 @@ if (Symbol.dispose) {
  * @throws {TypeError | RangeError} for what is no such array
  */
 export function tensor(values, options = {}) {
-  knownOptions('tensor', options, PLACE_OPTIONS);
+  knownOptions('tensor', options, ['shape', ...PLACE_OPTIONS]);
   return fill(values, options, (memory, dtype, shape) => new Tensor(memory, dtype, shape));
 }
 
@@ -351,7 +352,7 @@ export function tensor(values, options = {}) {
  * @returns {Tensor} filled with 0
  */
 export function zeros(shape, options = {}) {
-  return filled(shape, options, 0);
+  return filled('zeros', shape, options, 0);
 }
 
 /**
@@ -362,7 +363,7 @@ export function zeros(shape, options = {}) {
  * @returns {Tensor} filled with 1
  */
 export function ones(shape, options = {}) {
-  return filled(shape, options, 1);
+  return filled('ones', shape, options, 1);
 }
 
 /**
@@ -378,7 +379,7 @@ export function ones(shape, options = {}) {
  * @throws {TypeError | RangeError} for what is no such array
  */
 export function variable(values, options = {}) {
-  knownOptions('variable', options, [...PLACE_OPTIONS, 'name', 'trainable', 'constraint']);
+  knownOptions('variable', options, ['shape', ...PLACE_OPTIONS, 'name', 'trainable', 'constraint']);
   const { name, trainable = true, constraint } = options;
   if (name !== undefined) ofType('name', name, 'string');
   ofType('trainable', trainable, 'boolean');
@@ -516,13 +517,14 @@ export function disposedError(tensor) {
 }
 
 /**
+ * @param {string} name of the function that was called
  * @param {readonly number[]} shape
  * @param {{ dtype?: DType, memory?: Memory }} options
  * @param {number} value
  * @returns {Tensor}
  */
-function filled(shape, options, value) {
-  knownOptions('tensor', options, PLACE_OPTIONS);
+function filled(name, shape, options, value) {
+  knownOptions(name, options, PLACE_OPTIONS);
   const { dtype, memory } = placeOf(options);
   const made = new Tensor(memory, dtype, checkShape(shape));
   made.data.fill(value);
@@ -539,7 +541,8 @@ function filled(shape, options, value) {
  * @returns {T}
  */
 function fill(values, options, make) {
-  const { dtype, memory } = placeOf({ dtype: isTensor(values) ? values.dtype : undefined, ...options });
+  const { dtype: own = isTensor(values) ? values.dtype : undefined } = options;
+  const { dtype, memory } = placeOf({ ...options, dtype: own });
   const shape = options.shape === undefined ? shapeOf(values) : checkShape(options.shape);
   const flat = outlastingGrowth(flatValues('values', values, { size: sizeOf(shape), shape, dtype }), memory);
   const made = make(memory, dtype, shape);
@@ -605,7 +608,9 @@ function flatValues(name, values, { size, shape, dtype }) {
   } else if (!isTypedArray(values)) {
     const list = /** @type {unknown[]} */ ([values].flat(Infinity));
     if (!list.every((value) => typeof value === 'number')) throw typeError(name, expectation, values);
-    if (!isNested(values, [size]) && !isNested(values, shape)) throw rangeError(name, expectation, values);
+    // A number is the only element of any tensor of one.
+    const fits = isNested(values, [size]) || isNested(values, shape) || (size === 1 && isNested(values, []));
+    if (!fits) throw rangeError(name, expectation, values);
     flat = Float64Array.from(/** @type {number[]} */ (list));
   }
   const numbers = /** @type {TypedArray} */ (flat);

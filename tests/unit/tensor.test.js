@@ -16,6 +16,37 @@ test('numbers, nested arrays and typed arrays become tensors of their shape', ()
   assert.deepEqual(tensor([0.1]).data, Float32Array.of(0.1));
 });
 
+test('a number fills a tensor of one element in any shape', () => {
+  assert.deepEqual(tensor(3, { shape: [1] }).toArray(), [3]);
+  assert.deepEqual(variable(3, { shape: [1, 1] }).toArray(), [[3]]);
+  const v = variable([1]);
+  v.gradient = 5;
+  assert.deepEqual(/** @type {import('rmsprop-wasm').Tensor} */ (v.gradient).toArray(), [5]);
+  assert.deepEqual(v.set(7).toArray(), [7]);
+  const message = /must be 2 numbers, flat or in shape \[2\], got 5$/;
+  assert.throws(() => tensor(5, { shape: [2] }), { name: 'RangeError', message });
+  assert.throws(() => tensor(5, { shape: [0] }), RangeError);
+  assert.throws(() => { variable([1, 2]).gradient = 5; }, { name: 'RangeError', message });
+});
+
+test('an option that is undefined is one that is not given', () => {
+  const options = { dtype: undefined, shape: undefined, memory: undefined };
+  const t64 = tensor([[1, 2]], { dtype: 'float64' });
+  for (const made of [tensor(t64, options), variable(t64, { ...options, name: undefined, trainable: undefined, constraint: undefined })]) {
+    assert.deepEqual([made.dtype, made.shape, made.memory], ['float64', [1, 2], Memory.default]);
+  }
+  assert.equal(variable([1], options).dtype, 'float32');
+  assert.equal(zeros([1], { dtype: undefined, memory: undefined }).dtype, 'float32');
+});
+
+test('zeros and ones have a shape already, and refuse another', () => {
+  for (const [name, make] of /** @type {const} */ ([['zeros', zeros], ['ones', ones]])) {
+    assert.throws(() => make([2], /** @type {any} */ ({ shape: [5] })), {
+      name: 'TypeError', message: new RegExp(`^${name} has no option "shape"`),
+    });
+  }
+});
+
 test('a tensor keeps its own copy', () => {
   const source = Float32Array.of(1, 2);
   const made = tensor(source);
