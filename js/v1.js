@@ -193,7 +193,8 @@ export class RMSPropOptimizer {
    *   may come once
    * @param {ApplyOptions} [options]
    * @throws {Error} for a tensor instead of a variable, a disposed one, and a sparse gradient with a constraint
-   * @throws {TypeError | RangeError} for what does not fit, and where no variable has a gradient
+   * @throws {TypeError | RangeError} for what does not fit, a global step that is the last int32, and where no variable
+   *   has a gradient
    */
   applyGradients(pairs, options = {}) {
     this.#ready('applyGradients');
@@ -205,7 +206,7 @@ export class RMSPropOptimizer {
     if (updates.length === 0) throw missing.length ? noGradients(missing) : new RangeError('No variables provided.');
     checkUpdates(updates);
     const numbers = this.#askHyperparameters();
-    if (globalStep?.isDisposed) throw disposedError(globalStep);
+    if (globalStep != null) checkGlobalStep(globalStep); // the callbacks may have disposed or set it
 
     this.#update(updates, numbers);
     this.#blocked = 'a constraint runs';
@@ -328,6 +329,9 @@ function checkGlobalStep(step) {
   if (step.isDisposed) throw disposedError(step);
   if (step.size !== 1) throw rangeError('globalStep.size', '1', step.size);
   if (!Number.isInteger(step.data[0])) throw rangeError('globalStep', expectation, step.data[0]);
+  if (step.dtype === 'int32' && step.data[0] === 2 ** 31 - 1) {
+    throw rangeError('globalStep', `below ${2 ** 31 - 1}, the last int32`, step.data[0]);
+  }
 }
 
 /**

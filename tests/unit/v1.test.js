@@ -30,7 +30,7 @@ test('the constructor takes the options of TensorFlow, and no others', () => {
     /^learningRate must be a finite number or callback, got undefined$/);
   refuses(() => new RMSPropOptimizer(/** @type {any} */ (undefined)), TypeError, /^RMSPropOptimizer options must be of type object/);
   refuses(() => new RMSPropOptimizer(/** @type {any} */ (0.1)), TypeError, /^RMSPropOptimizer options must be of type object, got 0\.1$/);
-  refuses(() => made({ rho: 0.9 }), TypeError, /^RMSPropOptimizer has no option "rho"; did you mean/);
+  refuses(() => made({ rho: 0.9 }), TypeError, /^RMSPropOptimizer has no option "rho"; it has learningRate, decay, /);
   refuses(() => made({ uselocking: true }), TypeError, /no option "uselocking"; did you mean "useLocking"\?$/);
   for (const name of ['learningRate', 'decay', 'momentum', 'epsilon']) {
     for (const value of [NaN, Infinity, -Infinity]) {
@@ -322,6 +322,8 @@ test('a call that fails changes nothing', () => {
   failing([also], RangeError, /^globalStep\.size must be 1, got 2$/, { globalStep: a });
   failing([also], RangeError, /^globalStep must be a variable of one integer, got 0\.5$/, { globalStep: variable(0.5) });
   failing([also], Error, /^variable "gone step" is disposed$/, { globalStep: goneStep });
+  failing([also], RangeError, /^globalStep must be below 2147483647, the last int32, got 2147483647$/,
+    { globalStep: variable(2 ** 31 - 1, { dtype: 'int32' }) });
 
   for (const wrong of /** @type {any[]} */ ([NaN, Infinity])) {
     epsilon = wrong;
@@ -365,6 +367,16 @@ test('an exhausted memory leaves weights and slots as they were', () => {
   assert.equal(optimizer.variables().length, 2);
   optimizer.applyGradients([[[0], late], [[1], small]]);
   assert.equal(optimizer.getSlot(late, 'rms')?.data[0], Math.fround(1 - Math.fround(1 - Math.fround(0.9))));
+});
+
+test('the global step counts up to the last int32, and a callback that sets it there stops the update', () => {
+  const [v, globalStep] = [variable([1]), variable(2 ** 31 - 2, { dtype: 'int32' })];
+  made().applyGradients([[[0], v]], { globalStep });
+  assert.equal(globalStep.data[0], 2 ** 31 - 1);
+  globalStep.set(0);
+  const optimizer = made({ learningRate: () => (globalStep.set(2 ** 31 - 1), 1) });
+  refuses(() => optimizer.applyGradients([[[1], v]], { globalStep }), RangeError, /^globalStep must be below/);
+  assert.deepEqual([v.data[0], globalStep.data[0], optimizer.getSlotNames()], [1, 2 ** 31 - 1, []]);
 });
 
 test('a callback that disposes what the update needs stops it', () => {
