@@ -113,6 +113,6 @@ export function clipByGlobalNorm(values, limit, sum) {
  * @param {Floats} values
  * @returns {(x: number) => number} rounding to their type
  */
-function roundingOf(values) {
+export function roundingOf(values) {
   return values instanceof Float32Array ? Math.fround : (x) => x;
 }

@@ -4,15 +4,16 @@
  * the engines'.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
-import { clipByGlobalNorm, clipByNorm, clipByValue, sumOfSquares, totalSquares } from './clip.js';
+import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, constants } from './engine.js';
 import { callLoss, setAll } from './gradients.js';
+import { checkHyperparameter } from './keras-options.js';
 import { camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
 import {
   IndexedSlices, checkGradient, checkSlices, denseOf, describe, disposedError, isIndexedSlices, isTensor, scalar,
-  zerosOf,
+  typedCopy, zerosOf,
 } from './tensor.js';
 import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
 
@@ -489,7 +490,7 @@ export class RMSprop {
     try {
       for (const [dtype, updates] of byType) {
         const engine = this.#engineOf(dtype, updates.map(({ variable }) => variable));
-        engine.setNumber('learning_rate', this.#decayed(rate, dtype));
+        engine.setNumber('learning_rate', this.#decayed(rate, updates[0].variable));
         engine.setNumber('rho', numbers.rho);
         engine.setNumber('momentum', numbers.momentum);
         engine.setNumber('epsilon', numbers.epsilon);
@@ -527,7 +528,7 @@ export class RMSprop {
     for (const { gradient, variable } of updates) {
       const index = engine.indexOf(variable);
       if (!isIndexedSlices(gradient)) dense.set(index, variable.placeGradient(gradient));
-      else sparse.set(index, flags === 0 ? gradient : copyOf(gradient, variable.dtype));
+      else sparse.set(index, flags === 0 ? gradient : copyOf(gradient, variable));
     }
     for (const [index, gradient] of dense) engine.setGradient(index, gradient);
     const total = this.#clipSlices(engine, updates, sparse);
@@ -569,13 +570,13 @@ export class RMSprop {
 
   /**
    * @param {number} rate a float32
-   * @param {DType} dtype
-   * @returns {number} the rate of this update, in the arithmetic of that type
+   * @param {Variable} variable
+   * @returns {number} the rate of this update, in the arithmetic of the variable's type
    */
-  #decayed(rate, dtype) {
+  #decayed(rate, variable) {
     const { decay } = this.#fixed;
     if (!(decay > 0)) return rate;
-    const round = dtype === 'float32' ? Math.fround : (/** @type {number} */ x) => x;
+    const round = roundingOf(/** @type {Floats} */ (variable.data));
     return round(rate / round(1 + round(Math.fround(decay) * round(this.iterations))));
   }
 
@@ -703,15 +704,6 @@ function checkOptions(given) {
   return { ...options, learningRate: lr };
 }
 
-/**
- * @param {string} name of a hyperparameter
- * @param {unknown} value a number or a callback; the learning rate may be a schedule too
- */
-function checkHyperparameter(name, value) {
-  if (typeof value === 'function' || (name === 'learningRate' && isSchedule(value))) return;
-  finite(name, value, `a finite number${name === 'learningRate' ? ', schedule' : ''} or callback`);
-}
-
 /** @param {Record<string, any>} clips */
 function checkClips({ clipnorm, globalClipnorm }) {
   if (clipnorm === null || globalClipnorm === null) return;
@@ -760,18 +752,9 @@ function initialValues(variable, name, initializer) {
 
 /**
  * @param {IndexedSlices} slices
- * @param {DType} dtype
- * @returns {IndexedSlices} with an array of that type, which may be changed
+ * @param {Variable} of
+ * @returns {IndexedSlices} with an array of the variable's type, which may be changed
  */
-function copyOf({ values, indices }, dtype) {
-  return new IndexedSlices(arrayOf(dtype, values), indices, undefined);
-}
-
-/**
- * @param {DType} dtype float32 or float64
- * @param {ArrayLike<number>} values
- * @returns {Floats} a copy
- */
-function arrayOf(dtype, values) {
-  return dtype === 'float32' ? Float32Array.from(values) : Float64Array.from(values);
+function copyOf({ values, indices }, of) {
+  return new IndexedSlices(typedCopy(of, values), indices, undefined);
 }
