@@ -3,13 +3,14 @@
  * `clip_grad_value_` and the schedulers of `torch.optim.lr_scheduler`. The arithmetic is the kernels', the slots are
  * the engine's; what is here is PyTorch's names, defaults, state and errors.
  */
-import { array, finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Engine, constants } from './engine.js';
 import { callLoss } from './gradients.js';
 import { camelCase, snakeCase } from './naming.js';
 import {
   checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor, isVariable,
 } from './tensor.js';
+import { constrain } from './updates.js';
 
 export { clipGradNorm, clipGradValue } from './torch-clip.js';
 export * as lrScheduler from './torch-schedulers.js';
@@ -54,6 +55,8 @@ export * as lrScheduler from './torch-schedulers.js';
  * @property {boolean} capturable of PyTorch's state dicts, as are `foreach` and `differentiable`; without effect here
  * @property {boolean | null} foreach
  * @property {boolean} differentiable
+ * @property {string} [name] a label, as users of PyTorch write into groups
+ * @property {string[]} [paramNames] of PyTorch's state dicts, where parameters were given by name
  */
 /** @typedef {OwnOptions & Limits} ParamGroup what is written here takes effect at the next step, and is checked then */
 /**
@@ -104,6 +107,9 @@ const ADDED_LATER = /** @type {const} */ ([
 
 /** What schedulers keep in a group, and find there when they resume. */
 const LIMITS = /** @type {const} */ (['initialLr', 'maxLr', 'minLr', 'maxMomentum', 'baseMomentum']);
+
+/** Everything that a group may have. */
+const GROUP_KEYS = ['params', ...Object.keys(DEFAULTS), ...LIMITS, 'name', 'paramNames'];
 
 /** The numbers in the order in which PyTorch checks them, what it calls them, and what the kernels do. */
 const NUMBERS = /** @type {const} */ ([
@@ -230,7 +236,8 @@ export class RMSprop {
         if (state && gradients.has(variable)) state.step += count;
       }
     }
-    constrain(gradients.keys());
+    const failure = constrain([...gradients.keys()].map((variable) => ({ variable })));
+    if (failure) throw failure.error;
     return loss;
   }
 
@@ -263,8 +270,10 @@ export class RMSprop {
   /**
    * @returns {StateDict} PyTorch's dictionary. Its arrays are copies, flat and of the parameter's type;
    *   `load_state_dict` takes it when each has become a `torch.tensor` of the parameter's shape
+   * @throws {TypeError} for a key in a group that groups do not have
    */
   stateDict() {
+    for (const { options } of this.#groups) knownOptions('group', options, GROUP_KEYS);
     /** @type {Map<Variable, number>} */
     const indices = new Map();
     let first = 0;
@@ -289,7 +298,7 @@ export class RMSprop {
    * @param {StateDict} stateDict arrays may be typed or nested, as JSON has them; they are rounded to the parameter's
    *   type
    * @throws {RangeError} for another number of groups or of parameters in one, or arrays of another length
-   * @throws {TypeError} for what is no state dict; nothing has changed then
+   * @throws {TypeError} for what is no state dict, and for keys that groups do not have; nothing has changed then
    */
   loadStateDict(stateDict) {
     this.#ready();
@@ -379,9 +388,9 @@ export class RMSprop {
     for (const { options, counts } of this.#groups) {
       checkGroup(options);
       for (const variable of counts.keys()) {
-        if (variable.isDisposed) throw disposedError(variable);
         const gradient = gradients.get(variable);
         if (gradient === undefined) continue;
+        if (variable.isDisposed) throw disposedError(variable);
         if (isIndexedSlices(gradient)) throw new Error('RMSprop does not support sparse gradients');
         checkGradient(variable, gradient);
         const home = this.#states.get(variable)?.home;
@@ -495,24 +504,6 @@ function homeFor(variables, hasBuffer, hasMean) {
   return { engine, memory: variables[0].memory, hasBuffer, hasMean };
 }
 
-/**
- * Runs the constraints of parameters that were updated. The step stands, whatever a constraint does: the others run,
- * and only then it is reported.
- *
- * @param {Iterable<Variable>} variables
- */
-function constrain(variables) {
-  let failure;
-  for (const variable of variables) {
-    try {
-      variable.constraint?.(variable);
-    } catch (error) {
-      failure ??= { error };
-    }
-  }
-  if (failure) throw failure.error;
-}
-
 // ---- Checks ----
 
 /**
@@ -544,10 +535,15 @@ function checkDefaults(options) {
 
 /** @param {Record<string, any>} options of a group */
 function checkGroup(options) {
+  knownOptions('group', options, GROUP_KEYS);
   checkRate(options.lr);
   for (const [name] of NUMBERS) finite(name, name === 'lr' ? rateOf(options.lr) : options[name]);
   for (const name of BOOLEANS) ofType(name, options[name], 'boolean');
   for (const name of LIMITS) if (options[name] !== undefined) finite(name, options[name]);
+  if (options.name !== undefined) ofType('name', options.name, 'string');
+  if (options.paramNames !== undefined) {
+    array('paramNames', options.paramNames).forEach((name, i) => ofType(`paramNames[${i}]`, name, 'string'));
+  }
 }
 
 /** @param {unknown} lr */
@@ -598,6 +594,7 @@ function checkParams(params) {
  */
 function savedOptions(name, group) {
   array(`${name}.params`, ofType(name, group, 'object').params);
+  knownOptions(name, group, GROUP_KEYS.map(snakeCase));
   const { params: _params, ...saved } = { ...group, lr: singleNumber(`${name}.lr`, group.lr) };
   const entries = Object.entries(structuredClone(saved)).map(([key, value]) => [camelCase(key), value]);
   const options = Object.fromEntries(entries);
@@ -626,7 +623,8 @@ function savedStates(state, ids) {
       // The memory may grow before they are copied, which would detach a view of it.
       return [name, values.buffer === variable.memory.buffer ? values.slice() : values];
     }));
-    return [{ id, variable, step: singleNumber(`state[${id}].step`, entry.step), arrays }];
+    const name = `state[${id}].step`;
+    return [{ id, variable, step: integer(name, singleNumber(name, entry.step), 0), arrays }];
   });
 }
 

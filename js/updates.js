@@ -89,7 +89,7 @@ export function checkUpdates(updates) {
 /**
  * Runs the constraints of the updated variables, all of them whatever one throws.
  *
- * @param {readonly Update[]} updates
+ * @param {readonly { variable: Variable }[]} updates
  * @returns {{ error: unknown } | undefined} what the first that failed threw
  */
 export function constrain(updates) {

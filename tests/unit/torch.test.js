@@ -144,6 +144,21 @@ test('what is written into a group takes effect at the next step, and is checked
   assert.throws(() => /** @type {any} */ (optimizer.paramGroups).push({}), TypeError);
 });
 
+test('a key that groups do not have is refused by the step and by the state dict', () => {
+  const [v, w] = parameters([[1, 1], [1, 1]]);
+  const optimizer = new RMSprop([{ params: [v] }, { params: [w] }]);
+  const group = /** @type {any} */ (optimizer.paramGroups[1]);
+  group.weight_decay = 1;
+  for (const call of [() => optimizer.step(), () => optimizer.stateDict()]) {
+    assert.throws(call, /^TypeError: group has no option "weight_decay"; did you mean "weightDecay"\?$/);
+  }
+  assert.deepEqual([v.toArray(), w.toArray(), optimizer.state.size], [[1, 2], [2, 3], 0]);
+  delete group.weight_decay;
+  Object.assign(group, { initialLr: 1, maxLr: 1, minLr: 0, maxMomentum: 0.9, baseMomentum: 0.8, capturable: false });
+  optimizer.step();
+  assert.equal(optimizer.stateDict().param_groups[1].initial_lr, 1);
+});
+
 test('a group may have numbers that the constructor refuses, as in PyTorch', () => {
   const [v] = parameters([[1]]);
   const optimizer = new RMSprop([{ params: [v], lr: -0.1 }]);
@@ -224,6 +239,20 @@ test('parameters without a gradient are passed over, and have no state', () => {
   optimizer.zeroGrad();
   assert.equal(optimizer.step(), undefined);
   assert.deepEqual(w.toArray(), kept);
+});
+
+test('a disposed parameter is passed over while it has no gradient, with a state or without', () => {
+  for (const isKnown of [false, true]) {
+    const [gone, v, twin] = parameters([[1, 1], [1, 1], [1, 1]]);
+    twin.set(v);
+    const [optimizer, other] = [new RMSprop([gone, v]), new RMSprop([twin])];
+    if (isKnown) for (const each of [optimizer, other]) each.step();
+    gone.dispose();
+    assert.throws(() => optimizer.step(), /disposed/);
+    gone.gradient = null;
+    for (const each of [optimizer, other]) each.step();
+    assert.deepEqual(v.toArray(), twin.toArray());
+  }
 });
 
 test('a parameter that is in its group twice is stepped twice, with a warning, as in PyTorch', (t) => {
@@ -529,6 +558,16 @@ test('views of the memory that grows while they are loaded are loaded neverthele
   assert.equal(optimizer.state.get(v)?.square_avg.data[4999], Math.fround(Math.fround(1 - 0.99) * 1));
 });
 
+test('the names that PyTorch gives parameters come and go with state dicts', () => {
+  const [v] = parameters([[1, 1]]);
+  const optimizer = new RMSprop([v]);
+  const dict = optimizer.stateDict();
+  dict.param_groups[0].param_names = ['weight'];
+  optimizer.loadStateDict(dict);
+  optimizer.step();
+  assert.deepEqual(optimizer.stateDict().param_groups[0].param_names, ['weight']);
+});
+
 test('a state dict that is refused changes nothing', () => {
   const [v, w] = parameters([[1, 1], [1, 1]]);
   const optimizer = new RMSprop([{ params: [v] }, { params: [w] }]);
@@ -545,7 +584,11 @@ test('a state dict that is refused changes nothing', () => {
     [withGroup({ params: 1 }), TypeError], [{ ...dict, param_groups: [first, null] }, TypeError],
     [withGroup({ lr: undefined }), TypeError], [withGroup({ lr: NaN }), RangeError], [withGroup({ alpha: '1' }), TypeError],
     [withGroup({ centered: 0 }), TypeError], [withGroup({ initial_lr: 'x' }), TypeError],
+    [withGroup({ weigth_decay: 1 }), /^TypeError: param_groups\[1\] has no option "weigth_decay"; did you mean "weight_decay"/],
+    [withGroup({ weightDecay: 1 }), /^TypeError: param_groups\[1\] has no option "weightDecay"; did you mean "weight_decay"/],
+    [withGroup({ param_names: [1, 2] }), TypeError], [withGroup({ param_names: 'w' }), TypeError],
     [withEntry({ step: undefined }), TypeError], [withEntry({ step: [1, 2] }), TypeError],
+    [withEntry({ step: -1 }), /^RangeError: state\[1\]\.step must be an integer in \[0, /], [withEntry({ step: 0.5 }), RangeError],
     [withEntry({ square_avg: undefined }), TypeError], [withEntry({ square_avg: [1] }), RangeError],
     [withEntry({ momentum_buffer: ['a', 'b'] }), TypeError], [{ ...dict, state: { 1: 5 } }, TypeError],
   ])) failsWithoutTrace(optimizer, [v, w], () => optimizer.loadStateDict(wrong), error);
