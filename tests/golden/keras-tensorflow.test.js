@@ -143,34 +143,66 @@ for (const { file, rule, count } of /** @type {const} */ ([
 /** @param {any} options */
 const old = (options) => RMSprop.fromConfig({ ...options, rule: 'keras-2.11' });
 
+/** @param {string} id @returns {any} the case of Keras's own documentation or tests */
+function golden(id) {
+  const found = load('keras2mid_golden.json').cases.find((/** @type {any} */ c) => c.id === id);
+  assert.ok(found, id);
+  return found;
+}
+
+/** rho 1 and epsilon 1 make every root 1: SGD, which two of those tests step. */
+const SGD = { learning_rate: 1, rho: 1, epsilon: 1 };
+
+/**
+ * @param {ArrayLike<number>} actual
+ * @param {readonly number[]} expected
+ * @param {any} tolerance of a case: as NumPy's allclose
+ */
+function assertClose(actual, expected, { atol = 0, rtol = 0 }) {
+  assert.equal(actual.length, expected.length);
+  expected.forEach((x, i) => assert.ok(Math.abs(actual[i] - x) <= atol + rtol * Math.abs(x), `${actual[i]}, not ${x}`));
+}
+
 test("the 2.15 documentation's example: 10 becomes 9.683772", () => {
-  const x = variable(10);
-  old({ learning_rate: 0.1 }).apply([10], [x]);
-  assert.ok(Math.abs(x.data[0] - 9.683772) < 1e-6);
+  const { hyper, init, dtype: [dtype], steps: [{ grads, expect }], tolerance } = golden('doc.9.683772.keras2_mid');
+  const x = variable(init[0], { dtype });
+  old(hyper).apply(grads, [x]);
+  assertClose(x.data, expect.vars[0], tolerance);
 });
 
 test("Keras 2.15's testMovingAverageOptimizer: averages start at the variables and take in those with a gradient", (t) => {
   t.mock.method(console, 'warn', () => {});
-  // rho 1 and epsilon 1 make every root 1: SGD, which that test steps.
-  const sgd = old({ learning_rate: 1, rho: 1, epsilon: 1, use_ema: true, ema_momentum: 0.5, ema_overwrite_frequency: 3 });
-  const variables = [variable([2]), variable([2]), variable([2])];
-  for (const expected of [[1, 2, 1], [0, 2, 0], [-0.125, 2, -0.125]]) {
-    sgd.apply([[1], null, [1]], variables);
-    assert.deepEqual(variables.map((v) => v.data[0]), expected);
+  const { hyper: { optimizer, ...hyper }, init, dtype: [dtype], steps, tolerance } = golden('keras2mid.testMovingAverageOptimizer');
+  assert.deepEqual([optimizer, tolerance.kind, steps.length], ['SGD', 'exact', 3]);
+  const sgd = old({ ...SGD, ...hyper });
+  const variables = init.map((/** @type {number[]} */ values) => variable(values, { dtype }));
+  for (const { grads, expect } of steps) {
+    sgd.apply(grads, variables);
+    assert.deepEqual(variables.map((/** @type {any} */ v) => v.toArray()), expect.vars);
   }
 });
 
-test("Keras 2.15's testClipGlobalNorm and testSparseGradientsWorkAsExpected", () => {
-  const variables = [variable([0, 0]), variable([0, 0])];
-  old({ learning_rate: 1, rho: 1, epsilon: 1, global_clipnorm: 1 }).apply([[100, 100], [100, 100]], variables);
-  for (const v of variables) assert.ok(v.data.every((x) => Math.abs(x + 0.5) < 1e-6));
-  const [dense, sparse] = [variable([1, 1, 1, 1, 1], { dtype: 'float64' }), variable([1, 1, 1, 1, 1], { dtype: 'float64' })];
-  const [a, b] = [old({ learning_rate: 0.002 }), old({ learning_rate: 0.002 })];
-  for (let step = 0; step < 5; step++) {
-    a.apply([[0, 1, 1.5, 0, 0]], [dense]);
-    b.apply([indexedSlices([1, 1.5], [1, 2])], [sparse]);
+test("Keras 2.15's testClipGlobalNorm", () => {
+  const { hyper, grads, dtype: [dtype], expect, tolerance } = golden('keras2mid.testClipGlobalNorm');
+  const variables = grads.map((/** @type {number[]} */ { length }) => variable(new Array(length).fill(0), { dtype }));
+  old({ ...SGD, ...hyper }).apply(grads, variables);
+  for (const [i, clipped] of expect.clipped.entries()) {
+    assertClose(variables[i].data.map((/** @type {number} */ x) => -x), clipped, tolerance);
+  }
+});
+
+test("Keras 2.15's testSparseGradientsWorkAsExpected", () => {
+  const { hyper, init: [start], dtype: [dtype], steps: [{ repeat, grads: [gradient] }] } =
+    golden('keras2mid.testSparseGradientsWorkAsExpected');
+  const rows = [...gradient.keys()].filter((i) => gradient[i] !== 0);
+  const [dense, sparse] = [variable(start, { dtype }), variable(start, { dtype })];
+  const [a, b] = [old(hyper), old(hyper)];
+  for (let step = 0; step < repeat; step++) {
+    a.apply([gradient], [dense]);
+    b.apply([indexedSlices(rows.map((i) => gradient[i]), rows)], [sparse]);
   }
   assert.deepEqual(sparse.data, dense.data);
+  assert.notDeepEqual(dense.toArray(), start);
 });
 
 /** The recorded constructor calls of Keras 2.15, as our options; those of TensorFlow's own mechanisms have none. */
