@@ -79,6 +79,9 @@ const dialects = {
       slots: () => ({}),
     };
   },
+  // As the README's 'Coming from' spells it: the momentum is always there.
+  'TensorFlow.js': (v, { momentum = 0, ...rest }) =>
+    dialects['Keras 3'](v, /** @type {any} */ ({ ...rest, momentum: () => momentum })),
 };
 
 /**
