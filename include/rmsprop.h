@@ -82,7 +82,7 @@ enum rms_tensor_flags {
 };
 
 /* One tensor of the model. Each array holds `length` elements of `dtype` and is aligned as one element at least;
- * no two arrays of a call overlap. A NULL pointer switches its part of the rule off. */
+ * no two arrays of a call overlap, but that gradients are only read: one may be another's, or the value itself. A NULL pointer switches its part of the rule off. */
 typedef struct rms_tensor {
   void *value;          /* in/out: the weights */
   const void *gradient; /* in: NULL if there is none in this step; then only average and overwrite are done (by the rule of
@@ -102,7 +102,8 @@ typedef struct rms_tensor {
   uint32_t flags;       /* enum rms_tensor_flags */
 } rms_tensor;
 
-/* The numbers of one step. They are rounded to the element type first. All zero but the rule's own four is a plain step. */
+/* The numbers of one step. They are rounded to the element type first, but for 1 / clip_norm, which is taken
+ * in double, and for 1 - rho and 1 - ema_momentum where src/rules.h says so. All zero but the rule's own four is a plain step. */
 typedef struct rms_step_options {
   double learning_rate;
   double rho;                /* decay of the mean square and the mean gradient */

@@ -160,7 +160,7 @@ RMS_INLINE vector increment(rule_row rule, rule_scalars s, vector g, vector den,
 RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *tensor, const element *gradient,
                              element norm, size_t first, size_t last, rule_row rule, int centered, int momentum,
                              int extended) {
-  element *restrict value = tensor->value;
+  element *value = tensor->value; /* the gradient may be the same array */
   element *restrict mean_square = tensor->mean_square;
   element *restrict mean_gradient = tensor->mean_gradient;
   element *restrict momentums = tensor->momentum;

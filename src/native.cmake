@@ -15,6 +15,6 @@ if(UNIX)
 endif()
 
 include(CTest)
-if(BUILD_TESTING)
+if(BUILD_TESTING AND EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/tests/native)  # the npm package comes without
   add_subdirectory(tests/native)
 endif()

@@ -1,5 +1,5 @@
 # The WebAssembly modules. All are leaf modules: no memory of their own, no data, no table, no stack pointer, nothing
-# imported but env.memory, so that they can be instantiated on any memory (tests/unit/modules.test.js holds them to it).
+# imported but env.memory, so that they can be instantiated on any memory (tests/unit/kernels.test.js holds them to it).
 
 # add_leaf_module(<name> EXPORTS <file, one symbol a line> SOURCES <files> [INCLUDES <folders>]
 #                 [OPTIONS <compile and link>] [LINK_OPTIONS <link>])
