@@ -2,7 +2,7 @@
  * All gradients of an optimizer as one contiguous buffer, for a hook that sends them elsewhere and brings back their
  * mean.
  */
-import { typeError } from './check.js';
+import { rangeError, typeError } from './check.js';
 import { Tensor, describe, zerosOf } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -19,18 +19,25 @@ import { Tensor, describe, zerosOf } from './tensor.js';
  */
 
 /**
- * One block of memory in which every variable's gradient buffer lies.
+ * One block of memory in which every variable's gradient buffer lies, and a second one for what the hook gets, if that
+ * is not what the buffers hold.
  */
 export class Arena {
-  #block;
-  #parts;
+  #variables;
   #tensors;
+  /** The blocks. @type {Tensor[]} */
+  #blocks = [];
+  /** The variables' gradient buffers. @type {Tensor[]} */
+  #buffers;
+  /** The parts of what the hook gets. @type {Tensor[]} */
+  #parts;
 
   /**
    * @param {readonly Variable[]} variables float32, of one memory
+   * @param {boolean} isApart whether the hook gets something else than the gradients as they are: unscaled, accumulated
    * @throws {RangeError | TypeError} if the memory is exhausted, or a variable is of another type
    */
-  constructor(variables) {
+  constructor(variables, isApart) {
     const { memory } = variables[0];
     for (const variable of variables) {
       if (variable.dtype !== 'float32') {
@@ -38,37 +45,53 @@ export class Arena {
       }
     }
     let length = 0;
+    this.#variables = variables;
     this.#tensors = variables.map(({ name, size }) => ({ name, offset: (length += size) - size, length: size }));
-    this.#block = zerosOf(memory, 'float32', [length]);
-    this.#parts = variables.map((variable, i) =>
-      new Tensor(memory, 'float32', variable.shape, this.#block.byteOffset + this.#tensors[i].offset * 4));
-    variables.forEach((variable, i) => variable.moveGradientBuffer(this.#parts[i]));
+    try {
+      for (let i = 0; i <= Number(isApart); i++) this.#blocks.push(zerosOf(memory, 'float32', [length]));
+    } catch (error) {
+      for (const block of this.#blocks) block.dispose();
+      throw error;
+    }
+    const [buffers, parts = buffers] = this.#blocks.map(({ byteOffset }) => variables.map(({ shape }, i) =>
+      new Tensor(memory, 'float32', shape, byteOffset + this.#tensors[i].offset * 4)));
+    [this.#buffers, this.#parts] = [buffers, parts];
+    variables.forEach((variable, i) => variable.moveGradientBuffer(buffers[i]));
   }
 
   /**
    * Gathers the gradients that the engine has staged, unscaled and accumulated; a variable without one counts as zeros.
    *
    * @param {Engine} engine
+   * @throws {RangeError} if the gradient of one variable is another's buffer, which would be overwritten
    */
   gather(engine) {
+    this.#variables.forEach((variable, i) => {
+      const owner = this.#buffers.indexOf(/** @type {Tensor} */ (engine.gradient(i)));
+      if (owner >= 0 && owner !== i && this.#parts === this.#buffers) {
+        throw rangeError(`gradient of ${describe(variable)}`, 'its own buffer where gradients are aggregated',
+          `that of ${describe(this.#variables[owner])}`);
+      }
+    });
     engine.place();
     this.#parts.forEach((part, i) => {
       if (!engine.hasGradient(i)) part.data.fill(0);
     });
-    engine.prepare(this.#block.byteOffset);
+    engine.prepare(this.#parts[0].byteOffset);
   }
 
   /**
    * @param {AggregateGradients} hook
    * @param {number} step
-   * @returns {void | Promise<void>} what the hook returns
+   * @returns {{ settled: void | Promise<void>, flat: Float32Array }} what the hook returns, and what it was given
    */
   aggregate(hook, step) {
-    return hook(/** @type {Float32Array} */ (this.#block.data), { step, tensors: this.#tensors });
+    const flat = /** @type {Float32Array} */ (this.#blocks[this.#blocks.length - 1].data);
+    return { settled: hook(flat, { step, tensors: this.#tensors }), flat };
   }
 
   /**
-   * Stages the gathered gradients.
+   * Stages what the hook wrote.
    *
    * @param {Engine} engine
    */
@@ -76,9 +99,11 @@ export class Arena {
     this.#parts.forEach((part, i) => engine.setGradient(i, part));
   }
 
-  /** Frees the block; the variables make buffers of their own again when they need one. */
+  /** Frees the blocks; the variables make buffers of their own again when they need one. */
   dispose() {
-    for (const part of this.#parts) part.dispose();
-    this.#block.dispose();
+    this.#variables.forEach((variable, i) => {
+      if (!variable.isDisposed && variable.gradient === this.#buffers[i]) variable.gradient = null;
+    });
+    for (const tensor of [...this.#parts, ...this.#buffers, ...this.#blocks]) tensor.dispose();
   }
 }

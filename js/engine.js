@@ -41,6 +41,8 @@ export class Engine {
   #variables = [];
   /** @type {Map<Variable, number>} */
   #indices = new Map();
+  /** How many variables of one type come after each other. @type {number[]} */
+  #runs = [];
   /** One tensor a variable in each. @type {{ name: string, word: number, tensors: Tensor[], isUsed: boolean }[]} */
   #slots = [];
   /** The gradient of each variable in the step to come. @type {(Tensor | null)[]} */
@@ -128,6 +130,8 @@ export class Engine {
     this.#tensorsOffset = this.#optionsOffset + layout.options.size;
     this.#words = new Uint32Array();
     for (const variable of added) {
+      if (this.#variables.at(-1)?.dtype === variable.dtype) this.#runs[this.#runs.length - 1] += 1;
+      else this.#runs.push(1);
       this.#indices.set(variable, this.#variables.length);
       this.#variables.push(variable);
       this.#gradients.push(null);
@@ -236,6 +240,14 @@ export class Engine {
     rows.rows.dispose();
     this.#gradients[index]?.dispose();
     this.#gradients[index] = null;
+  }
+
+  /**
+   * @param {number} index
+   * @returns {Tensor | null} the gradient of the variable in the step to come
+   */
+  gradient(index) {
+    return this.#gradients[index];
   }
 
   /**
@@ -370,9 +382,20 @@ export class Engine {
     this.#kernels.rms_prepare(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, byteOffset);
   }
 
-  /** One step of all variables, by the options and addresses written before. */
+  /**
+   * One step of all variables, by the options and addresses written before: one call, or with both types one for each
+   * run of variables of a type, as the kernels take norms of one type only.
+   */
   step() {
-    this.#kernels.rms_step(this.#optionsOffset, this.#tensorsOffset, this.#variables.length);
+    const bytes = layout.tensor.size;
+    for (let first = 0, i = 0; i < this.#runs.length; first += this.#runs[i++]) {
+      this.#kernels.rms_step(this.#optionsOffset, this.#tensorsOffset + first * bytes, this.#runs[i]);
+    }
+  }
+
+  /** @returns {boolean} whether all variables are of one type */
+  get isOfOneType() {
+    return this.#runs.length === 1;
   }
 
   /**

@@ -3,6 +3,7 @@
  */
 import { array, ofType, rangeError, typeError } from './check.js';
 import { checkVariables } from './engine.js';
+import { disposedError } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -69,9 +70,10 @@ export function callLoss(lossAndGradients, variables, ...rest) {
  * @param {string} name what messages call the values
  * @param {readonly Tensor[]} tensors
  * @param {readonly (Values | Tensor)[]} values at least as many
- * @throws {TypeError | RangeError} if one does not fit; nothing is written then
+ * @throws {Error | TypeError | RangeError} if one does not fit or a tensor is disposed; nothing is written then
  */
 export function setAll(name, tensors, values) {
+  for (const tensor of tensors) if (tensor.isDisposed) throw disposedError(tensor);
   const checked = tensors.map((tensor, i) => tensor.checked(`${name}[${i}]`, values[i]));
   tensors.forEach((tensor, i) => tensor.data.set(checked[i]));
 }

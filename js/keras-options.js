@@ -4,9 +4,8 @@
 import { finite, integer, knownOptions, ofType, rangeError, show } from './check.js';
 import { constants } from './engine.js';
 import { isSchedule } from './schedule-marker.js';
-import { deserialize, serialize } from './schedules.js';
+import { LearningRateSchedule, deserialize, serialize } from './schedules.js';
 
-/** @typedef {import('./schedules.js').LearningRateSchedule} LearningRateSchedule */
 /** @typedef {number | ((step: number) => number)} Hyperparameter */
 /** @typedef {Hyperparameter | LearningRateSchedule} Rate */
 /** @typedef {((step: number) => number) | LearningRateSchedule} Source of a hyperparameter that is asked */
@@ -114,6 +113,15 @@ export function generationOf(options) {
 }
 
 /**
+ * @param {Record<string, any>} options a dictionary of either generation, or the constructor's options
+ * @returns {Record<string, any>} the same with the rule whose dictionary it is, if it does not say so itself
+ */
+export function withRule(options) {
+  const isOld = ['jitCompile', 'isLegacyOptimizer'].some((name) => Object.hasOwn(options, name));
+  return isOld ? { rule: 'keras-2.11', ...options } : options;
+}
+
+/**
  * @param {RMSpropOptions} given
  * @param {typeof GENERATIONS[string]} generation
  * @returns {Record<string, any>} every option in the order of Keras's config, null for what is not given
@@ -156,7 +164,18 @@ export function checkOptions(given, { defaults, isOld }) {
  */
 export function checkHyperparameter(name, value) {
   if (typeof value === 'function' || (name === 'learningRate' && isSchedule(value))) return;
-  finite(name, value, `a finite number${name === 'learningRate' ? ', schedule' : ''} or callback`);
+  const expectation = `a finite number${name === 'learningRate' ? ', schedule' : ''} or callback`;
+  inRange(name, finite(name, value, expectation));
+}
+
+/**
+ * @param {string} name
+ * @param {number} value
+ * @returns {number} the value, which float32 can hold if it is the rate, as Keras holds it
+ */
+function inRange(name, value) {
+  if (name === 'learningRate' && !Number.isFinite(Math.fround(value))) throw rangeError(name, 'a float32', value);
+  return value;
 }
 
 /**
@@ -168,15 +187,19 @@ export function checkHyperparameter(name, value) {
 export function evaluate(name, source, step) {
   const value = typeof source === 'function' ? source(step) : source.at(step);
   if (!Number.isFinite(value)) finite(`${name} at step ${step}`, value);
-  return value;
+  return inRange(name, value);
 }
 
 /**
  * @param {unknown} value of an option
+ * @param {boolean} [isComplete] whether a schedule of the user's own that has no config is refused; default true
  * @returns {unknown} what Keras's config has for it
  */
-export function configOf(value) {
-  if (isSchedule(value)) return serialize(value);
+export function configOf(value, isComplete = true) {
+  if (isSchedule(value)) {
+    const hasConfig = value.getConfig !== LearningRateSchedule.prototype.getConfig;
+    return isComplete || hasConfig ? serialize(value) : { class_name: value.constructor.name };
+  }
   if (typeof value !== 'function') return value;
   return { module: 'builtins', class_name: 'function', config: value.name, registered_name: 'function' };
 }

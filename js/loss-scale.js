@@ -1,10 +1,10 @@
 /**
  * Dynamic loss scaling around an optimizer, as Keras 3's LossScaleOptimizer has it.
  */
-import { finite, integer, knownOptions, ofType, typeError } from './check.js';
-import { gradientsOf, unzip } from './gradients.js';
-import { autoName } from './naming.js';
-import { RMSprop, applyIfFinite, setLossScale } from './rmsprop.js';
+import { array, finite, integer, knownOptions, ofType, show, typeError } from './check.js';
+import { gradientsOf, setAll, unzip } from './gradients.js';
+import { autoName, camelCase } from './naming.js';
+import { RMSprop, applyIfFinite, loadWith, saveWith, setLossScale } from './rmsprop.js';
 import { scalar } from './tensor.js';
 
 /** @typedef {import('./gradients.js').Gradient} Gradient */
@@ -28,7 +28,8 @@ export class LossScaleOptimizer {
   #scale;
 
   /**
-   * @param {RMSprop} innerOptimizer its `lossScaleFactor` is dropped: this scale takes its place
+   * @param {RMSprop} innerOptimizer its `lossScaleFactor` is dropped: this scale takes its place; without
+   *   `aggregateGradients`
    * @param {object} [options]
    * @param {number} [options.initialScale] default 2¹⁵
    * @param {number} [options.dynamicGrowthSteps] default 2 000
@@ -37,17 +38,24 @@ export class LossScaleOptimizer {
    */
   constructor(innerOptimizer, options = {}) {
     if (!(innerOptimizer instanceof RMSprop)) throw typeError('innerOptimizer', 'an RMSprop', innerOptimizer);
+    for (const option of Object.keys(ofType('LossScaleOptimizer options', options, 'object'))) {
+      if (!INNER_OPTIONS.includes(option)) continue;
+      throw new TypeError(`LossScaleOptimizer does not support ${show(option)}: set it on the innerOptimizer`);
+    }
+    if ('dynamic' in options) {
+      throw new TypeError('LossScaleOptimizer does not support "dynamic": set lossScaleFactor on the innerOptimizer');
+    }
     knownOptions('LossScaleOptimizer', options, ['initialScale', 'dynamicGrowthSteps', 'name']);
     const { initialScale = 2 ** 15, dynamicGrowthSteps = 2000, name } = options;
     this.#initialScale = finite('initialScale', initialScale);
     this.#dynamicGrowthSteps = integer('dynamicGrowthSteps', dynamicGrowthSteps, 0);
     this.#name = ofType('name', name ?? autoName('loss_scale_optimizer'), 'string');
+    setLossScale(innerOptimizer, Math.fround(initialScale));
     this.#inner = innerOptimizer;
     this.#iteration = scalar('int32', 0);
     this.#rate = scalar('float32', 0);
     this.#counter = scalar('int32', 0);
     this.#scale = scalar('float32', initialScale);
-    setLossScale(innerOptimizer, this.dynamicScale);
   }
 
   /** @returns {RMSprop} */
@@ -123,7 +131,7 @@ export class LossScaleOptimizer {
    * @param {readonly Variable[]} [variables] see `RMSprop.apply`
    */
   apply(gradients, variables) {
-    this.#follow(applyIfFinite(this.#inner, gradients, variables));
+    this.#attempt(() => applyIfFinite(this.#inner, gradients, variables));
   }
 
   /**
@@ -137,7 +145,7 @@ export class LossScaleOptimizer {
 
   /** `apply` with each built variable's `.gradient`, of the scaled loss. */
   step() {
-    this.#follow(applyIfFinite(this.#inner));
+    this.#attempt(() => applyIfFinite(this.#inner));
   }
 
   /**
@@ -162,10 +170,92 @@ export class LossScaleOptimizer {
     };
   }
 
+  /**
+   * @param {Record<string, any>} config what `getConfig` or Keras gave
+   * @param {object} [options] see `RMSprop.fromConfig`
+   * @param {Record<string, any>} [options.customObjects]
+   * @returns {LossScaleOptimizer}
+   */
+  static fromConfig(config, options = {}) {
+    const entries = Object.entries(ofType('config', config, 'object')).map(([name, value]) => [camelCase(name), value]);
+    const { innerOptimizer, ...rest } = Object.fromEntries(entries);
+    const inner = ofType('innerOptimizer.config', ofType('innerOptimizer', innerOptimizer, 'object').config, 'object');
+    return new this(RMSprop.fromConfig(inner, options), rest);
+  }
+
+  /**
+   * Copies the averages into the variables, for good.
+   *
+   * @param {readonly Variable[]} [variables] see `RMSprop.finalizeVariableValues`
+   */
+  finalizeVariableValues(variables) {
+    this.#inner.finalizeVariableValues(variables);
+  }
+
+  /** @returns {import('./tensor.js').TensorData[]} copies of `variables`, in their order */
+  getWeights() {
+    return this.variables.map(({ data }) => data.slice());
+  }
+
+  /**
+   * Takes over what `getWeights` gave.
+   *
+   * @param {readonly (import('./tensor.js').Values | Tensor)[]} weights a shorter list sets the first ones
+   * @throws {TypeError | RangeError} if one has another length; nothing is written then
+   */
+  setWeights(weights) {
+    setAll('weights', this.variables.slice(0, array('weights', weights).length), weights);
+  }
+
+  /**
+   * @param {object} [options] see `RMSprop.save`
+   * @param {boolean} [options.variables]
+   * @returns {Uint8Array} the inner optimizer's state, the scale and its counter
+   */
+  save(options) {
+    return saveWith(this.#inner, options, { step_counter: this.stepCounter, dynamic_scale: this.dynamicScale });
+  }
+
+  /**
+   * Takes over the state of a file; see `RMSprop.load`.
+   *
+   * @param {Uint8Array} bytes what `save` returned
+   * @throws {TypeError | RangeError} if it is anything else; nothing is written then
+   */
+  load(bytes) {
+    /** @type {Record<string, any>} */
+    let counters = {};
+    loadWith(this.#inner, bytes, (found) => {
+      integer('step_counter of the checkpoint', found.step_counter, 0);
+      if (typeof found.dynamic_scale !== 'number') {
+        throw typeError('dynamic_scale of the checkpoint', 'a number', found.dynamic_scale);
+      }
+      counters = found;
+    });
+    this.#counter.data[0] = counters.step_counter;
+    this.#scale.data[0] = counters.dynamic_scale;
+  }
+
   /** Frees its own state and the inner optimizer's. Calling it again does nothing. */
   dispose() {
     this.#inner.dispose();
     for (const state of [this.#iteration, this.#rate, this.#counter, this.#scale]) state.dispose();
+  }
+
+  /**
+   * @param {() => boolean} apply makes the step if all gradients are finite, and tells whether they were
+   */
+  #attempt(apply) {
+    setLossScale(this.#inner, this.dynamicScale);
+    const [iteration] = this.#inner.variables;
+    const before = iteration.data[0];
+    try {
+      this.#follow(apply());
+    } catch (error) {
+      // If the call counts, a constraint threw, and the update stands; else nothing has changed.
+      if (iteration.data[0] !== before) this.#follow(true);
+      throw error;
+    }
   }
 
   /** @param {boolean} wasFinite whether the step was made */
@@ -177,3 +267,9 @@ export class LossScaleOptimizer {
     setLossScale(this.#inner, this.dynamicScale);
   }
 }
+
+/** What Keras's base class takes and this optimizer refuses, for the inner one has it. */
+const INNER_OPTIONS = [
+  'learningRate', 'weightDecay', 'clipnorm', 'clipvalue', 'globalClipnorm', 'useEma', 'emaMomentum',
+  'emaOverwriteFrequency', 'lossScaleFactor', 'gradientAccumulationSteps',
+];

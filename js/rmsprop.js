@@ -11,6 +11,7 @@ import { gradientsOf, setAll, unzip } from './gradients.js';
 import { autoName, camelCase, snakeCase } from './naming.js';
 import {
   HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive,
+  withRule,
 } from './keras-options.js';
 import { sumOfSquaresByRow, updateRows } from './keras-rows.js';
 import {
@@ -35,8 +36,25 @@ import {
  * For LossScaleOptimizer alone: replaces the option `lossScaleFactor` for good.
  *
  * @type {(optimizer: RMSprop, scale: number) => void}
+ * @throws {TypeError} if the optimizer aggregates gradients, for it would aggregate after the check that all are finite
  */
 export let setLossScale;
+
+/**
+ * For LossScaleOptimizer alone: `save` with more counters.
+ *
+ * @type {(optimizer: RMSprop, options: { variables?: boolean } | undefined, more: Record<string, number>) =>
+ *   Uint8Array}
+ */
+export let saveWith;
+
+/**
+ * For LossScaleOptimizer alone: `load` of what `saveWith` gave.
+ *
+ * @type {(optimizer: RMSprop, bytes: Uint8Array, check: (counters: Record<string, any>) => void) => void} the check
+ *   gets all counters before anything is written, and throws if they are none of its own
+ */
+export let loadWith;
 
 /**
  * For LossScaleOptimizer alone: `apply`, or `step` without gradients, unless a gradient is not finite.
@@ -93,7 +111,11 @@ export class RMSprop {
   #blocked;
 
   static {
+    saveWith = (optimizer, options, more) => optimizer.#save(options, more);
+    loadWith = (optimizer, bytes, check) => optimizer.#load(bytes, check);
     setLossScale = (optimizer, scale) => {
+      if (optimizer.#aggregate) throw typeError('innerOptimizer', 'without aggregateGradients', optimizer);
+      if (optimizer.#lossScale === scale) return;
       optimizer.#options.lossScaleFactor = null;
       optimizer.#lossScale = scale;
       optimizer.#writeConstants();
@@ -102,7 +124,8 @@ export class RMSprop {
       optimizer.#ready('apply');
       const engine = optimizer.#stage(gradients, variables);
       engine?.place();
-      if (engine?.allFinite() === false) return false;
+      const overwrites = optimizer.#overwrites.every(([, values]) => values.every(Number.isFinite));
+      if (!overwrites || engine?.allFinite() === false) return false;
       if (engine) optimizer.#update(engine);
       return true;
     };
@@ -207,14 +230,18 @@ export class RMSprop {
     if (!this.#engine) {
       const overwritten = this.#generation.isOld ? [] : variables.filter((variable) => variable.overwriteWithGradient);
       const updated = variables.filter((variable) => !overwritten.includes(variable));
+      const { clipnorm, globalClipnorm, gradientAccumulationSteps, lossScaleFactor } = this.#options;
+      const other = updated.find(({ dtype }) => dtype !== updated[0].dtype);
+      if (other && !(clipnorm > 0) && globalClipnorm > 0) {
+        throw typeError(describe(other), `${updated[0].dtype} as the others under globalClipnorm`, other.dtype);
+      }
       const engine = new Engine(updated, this.#slotSpecs());
       try {
-        const { gradientAccumulationSteps } = this.#options;
         for (const variable of overwritten) {
           const { memory, dtype, shape } = variable;
           this.#overwritten.set(variable, gradientAccumulationSteps ? zerosOf(memory, dtype, shape) : null);
         }
-        if (this.#aggregate) this.#arena = new Arena(updated);
+        if (this.#aggregate) this.#arena = new Arena(updated, Boolean(lossScaleFactor || gradientAccumulationSteps));
       } catch (error) {
         for (const accumulator of this.#overwritten.values()) accumulator?.dispose();
         this.#overwritten.clear();
@@ -366,8 +393,8 @@ export class RMSprop {
    * @param {object} options
    * @param {readonly Variable[]} [options.variables]
    * @param {RegExp | string | readonly (RegExp | string)[]} [options.names] searched for in the variables' names; a
-   *   string is a regular expression too, as in Python's `re.search`
-   * @throws {TypeError} for others; nothing has changed then
+   *   string is a regular expression too, as in Python's `re.search`, and may begin with flags: `(?i)`
+   * @throws {TypeError | RangeError} for others; nothing has changed then
    */
   excludeFromWeightDecay(options) {
     this.#ready('excludeFromWeightDecay');
@@ -379,8 +406,9 @@ export class RMSprop {
     if (this.#engine && this.#generation.isOld) {
       throw new RangeError('excludeFromWeightDecay can only be used before the optimizer is built');
     }
+    const patterns = names.map((name) => (name instanceof RegExp ? name : patternOf(name)));
     this.#isExcluded = (variable) =>
-      variables.includes(variable) || names.some((name) => variable.name.search(name) >= 0);
+      variables.includes(variable) || patterns.some((pattern) => variable.name.search(pattern) >= 0);
     this.#writeConstants();
   }
 
@@ -389,22 +417,28 @@ export class RMSprop {
    *   float32, a schedule as Keras serializes it, a callback by its name
    */
   getConfig() {
+    return this.#config(true);
+  }
+
+  /** @param {boolean} isComplete whether a schedule that has no config is refused */
+  #config(isComplete) {
     const options = { ...this.#options, ...(this.#rate && { learningRate: this.#rate.data[0] }) };
-    return Object.fromEntries(Object.entries(options).map(([name, value]) => [snakeCase(name), configOf(value)]));
+    const entries = Object.entries(options);
+    return Object.fromEntries(entries.map(([name, value]) => [snakeCase(name), configOf(value, isComplete)]));
   }
 
   /**
    * @param {Record<string, any>} config Keras's dictionary, or the options of the constructor
    * @param {object} [options]
    * @param {Record<string, any>} [options.customObjects] callbacks and schedule classes of the user's own by name
-   * @returns {RMSprop}
+   * @returns {RMSprop} by the rule whose dictionary it is
    */
   static fromConfig(config, options = {}) {
     knownOptions('fromConfig', options, ['customObjects']);
     const { customObjects = {} } = options;
     const entries = Object.entries(ofType('config', config, 'object'));
     const revived = entries.map(([name, value]) => [camelCase(name), revive(value, customObjects)]);
-    return new RMSprop(Object.fromEntries(revived));
+    return new this(withRule(Object.fromEntries(revived)));
   }
 
   /** @returns {TensorData[]} copies of `variables`, in their order */
@@ -455,13 +489,21 @@ export class RMSprop {
    * @returns {Uint8Array} the whole state as a safetensors file: a run that is loaded from it goes on with equal bits
    * @throws {RangeError} if the optimizer is not built
    */
-  save(options = {}) {
+  save(options) {
+    return this.#save(options);
+  }
+
+  /**
+   * @param {{ variables?: boolean }} [options]
+   * @param {Record<string, number>} [more] counters
+   */
+  #save(options = {}, more = {}) {
     this.#ready('save');
     knownOptions('save', options, ['variables']);
     const variables = ofType('variables', options.variables ?? false, 'boolean');
-    const counters = { iteration: this.#iteration.data[0], learning_rate: this.#rate?.data[0] };
+    const counters = { iteration: this.#iteration.data[0], learning_rate: this.#rate?.data[0], ...more };
     this.#built();
-    return saveState(this.#dialect, this.#state(), { config: this.getConfig(), counters, variables });
+    return saveState(this.#dialect, this.#state(), { config: this.#config(false), counters, variables });
   }
 
   /**
@@ -472,9 +514,18 @@ export class RMSprop {
    * @throws {TypeError | RangeError} if it is anything else, or the optimizer is not built; nothing is written then
    */
   load(bytes) {
+    this.#load(bytes);
+  }
+
+  /**
+   * @param {Uint8Array} bytes
+   * @param {(counters: Record<string, any>) => void} [check]
+   */
+  #load(bytes, check) {
     this.#ready('load');
     this.#built();
     const { counters, targets, values } = readState(this.#dialect, this.#state(), bytes);
+    check?.(counters);
     const { iteration, learning_rate: rate } = counters;
     integer('iteration of the checkpoint', iteration, 0);
     if (rate !== undefined) finite('learning_rate of the checkpoint', rate);
@@ -647,32 +698,32 @@ export class RMSprop {
 
   /**
    * @param {Engine} engine with the gradients of this call
-   * @returns {void | Promise<void>} when the hook has run, if there is one to run
+   * @returns {{ settled: void | Promise<void>, flat: Float32Array } | undefined} of the hook, if there is one to run
    */
   #runHook(engine) {
     if (!this.#aggregate || !this.#arena || this.#holds()) return undefined;
     this.#checkGradientsExist(engine);
+    engine.setWord('flags', this.#flags);
     this.#arena.gather(engine);
     this.#blocked = 'aggregateGradients runs';
-    let settled;
     try {
-      settled = this.#arena.aggregate(this.#aggregate, this.#iteration.data[0]);
+      return this.#arena.aggregate(this.#aggregate, this.#iteration.data[0]);
     } finally {
       this.#blocked = undefined;
     }
-    return settled;
   }
 
   /**
    * @param {Engine} engine with the gradients of this call
    */
   #update(engine) {
-    const settled = this.#runHook(engine);
-    if (typeof settled?.then === 'function') {
-      settled.then(undefined, () => {}); // it is not waited for, and this is what is reported
+    const run = this.#runHook(engine);
+    if (typeof run?.settled?.then === 'function') {
+      run.settled.then(undefined, () => {}); // it is not waited for, and this is what is reported
       throw new TypeError('aggregateGradients must be synchronous here, got a promise: use stepAsync or '
         + 'applyGradientsAsync');
     }
+    if (run) checkAttached(run.flat);
     this.#finish(engine);
   }
 
@@ -680,13 +731,14 @@ export class RMSprop {
    * @param {Engine} engine with the gradients of this call
    */
   async #updateAsync(engine) {
-    const settled = this.#runHook(engine);
+    const run = this.#runHook(engine);
     this.#blocked = 'aggregateGradients has not settled';
     try {
-      await settled;
+      await run?.settled;
     } finally {
       this.#blocked = undefined;
     }
+    if (run) checkAttached(run.flat);
     this.#finish(engine);
   }
 
@@ -887,6 +939,30 @@ export class RMSprop {
   /** @param {string} call */
   #ready(call) {
     if (this.#blocked) throw new Error(`${call} of optimizer ${show(this.name)} cannot be used: ${this.#blocked}`);
+  }
+}
+
+/**
+ * @param {Float32Array} flat what a hook was given
+ * @throws {Error} if the memory has grown since, so that what the hook wrote afterwards went nowhere
+ */
+function checkAttached(flat) {
+  if (flat.buffer.byteLength > 0) return;
+  throw new Error('the buffer of aggregateGradients must stay attached, but the memory grew while the hook ran: make '
+    + 'tensors before, or give the Memory more initialBytes');
+}
+
+/**
+ * @param {string} text a regular expression of Python's; it may begin with flags
+ * @returns {RegExp}
+ * @throws {RangeError} if it is none of JavaScript's, which has no such forms as `(?P<name>…)`
+ */
+function patternOf(text) {
+  const [, flags, pattern] = /** @type {RegExpExecArray} */ (/^(?:\(\?([ims]+)\))?(.*)$/s.exec(text));
+  try {
+    return new RegExp(pattern, flags);
+  } catch {
+    throw rangeError('names', 'regular expressions', text);
   }
 }
 

@@ -130,3 +130,87 @@ test('the arena is freed with the optimizer, and the variables make buffers of t
   assert.equal(memory.bytesInUse, 0);
   assert.throws(() => new RMSprop({ aggregateGradients: /** @type {any} */ (1) }), /aggregateGradients must be of type function/);
 });
+
+for (const options of [{ lossScaleFactor: 8 }, { gradientAccumulationSteps: 2 }, { lossScaleFactor: 8, gradientAccumulationSteps: 2 }]) {
+  test(`the hook gets gradients unscaled and accumulated once, however often it fails: ${JSON.stringify(options)}`, () => {
+    const [v, w] = [variable([1, 2]), variable([1, 2])];
+    /** @type {number[][]} */
+    const seen = [];
+    let fails = true;
+    const hooked = new RMSprop({
+      ...options,
+      aggregateGradients(flat) {
+        seen.push([...flat]);
+        if (fails) throw new Error('mine');
+      },
+    });
+    const plain = new RMSprop(options);
+    hooked.build([v]);
+    plain.build([w]);
+    const calls = options.gradientAccumulationSteps ?? 1;
+    for (let call = 0; call < 2 * calls; call++) {
+      for (const { data } of [v.gradientBuffer(), w.gradientBuffer()]) data.set([8 + call, 16]);
+      fails = (call + 1) % calls === 0;
+      if (fails) {
+        assert.throws(() => hooked.step(), /mine/);
+        fails = false;
+      }
+      hooked.step();
+      plain.step();
+      assert.deepEqual([...v.gradientBuffer().data], [8 + call, 16]);
+    }
+    assert.deepEqual(bits([v, ...hooked.variables]), bits([w, ...plain.variables]));
+    assert.equal(seen.length, 4);
+    assert.deepEqual(seen[0], seen[1]);
+  });
+}
+
+test('a run resumed within an accumulation window gives its hook the same', () => {
+  const options = { gradientAccumulationSteps: 3, lossScaleFactor: 4, aggregateGradients() {} };
+  const [v, w] = [variable([1], { name: 'v' }), variable([1], { name: 'v' })];
+  const [first, second] = [new RMSprop(options), new RMSprop(options)];
+  first.apply([[4]], [v]);
+  first.apply([[8]], [v]);
+  second.build([w]);
+  second.load(first.save({ variables: true }));
+  first.apply([[2]], [v]);
+  second.apply([[2]], [w]);
+  assert.deepEqual(bits([w, ...second.variables]), bits([v, ...first.variables]));
+});
+
+test('a buffer that the memory has left behind is noticed, and nothing is written', async () => {
+  const memory = new Memory({ initialBytes: 65536 });
+  const v = variable([1], { memory });
+  let grows = true;
+  const grow = () => { if (grows) variable(new Float32Array(1e5), { memory }); };
+  const hooks = [grow, async () => { await null; grow(); }];
+  for (const aggregateGradients of hooks) {
+    const optimizer = new RMSprop({ aggregateGradients });
+    optimizer.build([v]);
+    const before = bits([v, ...optimizer.variables]);
+    grows = true;
+    await assert.rejects(optimizer.applyGradientsAsync([[[1], v]]), /buffer of aggregateGradients must stay attached/);
+    assert.deepEqual(bits([v, ...optimizer.variables]), before);
+    grows = false;
+    await optimizer.applyGradientsAsync([[[1], v]]);
+    assert.equal(optimizer.iterations, 1);
+    optimizer.dispose();
+  }
+});
+
+test('a gradient that is the buffer of another variable is refused where both are one memory, and taken where not', () => {
+  const [a, b] = [variable([1]), variable([1])];
+  const plain = new RMSprop({ aggregateGradients() {} });
+  plain.build([a, b]);
+  a.gradientBuffer().data[0] = 2;
+  b.gradient = a.gradient;
+  assert.throws(() => plain.step(), /gradient of variable ".*" must be its own buffer where gradients are aggregated/);
+  plain.dispose();
+  assert.equal(a.gradient, null);
+  const scaled = new RMSprop({ lossScaleFactor: 2, aggregateGradients(flat) { assert.deepEqual([...flat], [1, 1]); } });
+  scaled.build([a, b]);
+  a.gradientBuffer().data[0] = 2;
+  b.gradient = a.gradient;
+  scaled.step();
+  assert.equal(a.data[0], b.data[0]);
+});

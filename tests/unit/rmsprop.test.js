@@ -369,3 +369,71 @@ test('the loss scale halves on overflow, doubles after enough finite steps, and 
   optimizer.dispose();
   assert.throws(() => inner.step(), /it is disposed/);
 });
+
+test('variables of both types are clipped by their norms as if each were alone; the global norm is of one type', () => {
+  const types = /** @type {const} */ (['float32', 'float64', 'float64', 'float32']);
+  const together = types.map((dtype) => variable([1, 2], { dtype }));
+  const alone = types.map((dtype) => variable([1, 2], { dtype }));
+  for (const rule of /** @type {const} */ (['keras', 'keras-2.11'])) {
+    new RMSprop({ clipnorm: 1, rule }).apply([[3, 4], [3, 4], [6, 8], [5, 12]], together);
+    [[3, 4], [3, 4], [6, 8], [5, 12]].forEach((gradient, i) => new RMSprop({ clipnorm: 1, rule }).apply([gradient], [alone[i]]));
+    assert.deepEqual(together.map((v) => v.toArray()), alone.map((v) => v.toArray()));
+    assert.throws(() => new RMSprop({ globalClipnorm: 1, rule }).build(together), /must be float32 as the others under globalClipnorm, got "float64"/);
+  }
+});
+
+test('a dictionary of tf.keras comes back under its own rule, and a subclass as one', () => {
+  class Mine extends RMSprop {}
+  const config = new RMSprop({ rule: 'keras-2.11', momentum: 0.5 }).getConfig();
+  const revived = Mine.fromConfig(config);
+  assert.ok(revived instanceof Mine);
+  assert.deepEqual(revived.getConfig(), config);
+});
+
+test('names excluded from weight decay are regular expressions, with flags as Python has them', () => {
+  const [bias, kernel] = [variable([1], { name: 'dense/Bias' }), variable([1], { name: 'dense/kernel' })];
+  const optimizer = new RMSprop({ learningRate: 0, weightDecay: 0.5 });
+  for (const names of ['(', '(?P<a>b)']) {
+    assert.throws(() => optimizer.excludeFromWeightDecay({ names }), /^RangeError: names must be regular expressions, got/);
+  }
+  optimizer.excludeFromWeightDecay({ names: '(?i)bias' });
+  assert.throws(() => optimizer.excludeFromWeightDecay({ names: ['kernel', '('] }), RangeError);
+  optimizer.learningRate = () => 0.5;
+  optimizer.apply([[0], [0]], [bias, kernel]);
+  assert.deepEqual([bias.data[0], kernel.data[0]], [1, 0.75]);
+});
+
+test('a rate that float32 cannot hold is refused', () => {
+  const v = variable([1]);
+  assert.throws(() => new RMSprop({ learningRate: 1e39 }), { name: 'RangeError', message: 'learningRate must be a float32, got 1e+39' });
+  assert.throws(() => new RMSprop({ learningRate: () => 1e39 }).apply([[1]], [v]), RangeError);
+  assert.equal(v.data[0], 1);
+  assert.ok(new RMSprop({ epsilon: 1e39 }));
+});
+
+test('a schedule without getConfig can be saved, not serialized', () => {
+  class Mine extends schedules.LearningRateSchedule {
+    at() { return 0.1; }
+  }
+  const v = variable([1], { name: 'v' });
+  const optimizer = new RMSprop({ learningRate: new Mine() });
+  optimizer.apply([[1]], [v]);
+  assert.throws(() => optimizer.getConfig(), /Mine must override getConfig/);
+  const resumed = new RMSprop({ learningRate: new Mine() });
+  resumed.build([v]);
+  resumed.load(optimizer.save());
+  assert.equal(resumed.iterations, 1);
+});
+
+test('nothing is written into any variable when one is disposed', () => {
+  const [a, b] = [variable([1], { name: 'a' }), variable([1], { name: 'b' })];
+  const optimizer = new RMSprop();
+  optimizer.apply([[1], [1]], [a, b]);
+  const file = optimizer.save({ variables: true });
+  optimizer.apply([[1], [1]], [a, b]);
+  b.dispose();
+  const before = a.data[0];
+  assert.throws(() => optimizer.load(file), /disposed/);
+  assert.throws(() => optimizer.importParameters(Float32Array.of(5, 5)), /disposed/);
+  assert.deepEqual([a.data[0], optimizer.iterations], [before, 2]);
+});
