@@ -5,7 +5,7 @@
  */
 export { configure } from './module.js';
 export { Memory } from './memory.js';
-export { IndexedSlices, Tensor, Variable, indexedSlices, ones, tensor, variable, zeros } from './tensor.js';
+export { IndexedSlices, Tensor, Variable, indexedSlices, ones, tensor, tensorAt, variable, zeros } from './tensor.js';
 export { RMSprop } from './rmsprop.js';
 export { LossScaleOptimizer } from './loss-scale.js';
 export * as schedules from './schedules.js';

@@ -1,15 +1,21 @@
 /**
- * Linear memory and its allocator. What lies in it (tensors) is tensor.js's affair, what runs on it module.js's.
+ * Linear memory and its allocator, or another program's memory and the functions by which it hands out space. What lies
+ * in it (tensors) is tensor.js's affair, what runs on it module.js's.
  */
-import { finite, integer, knownOptions, rangeError } from './check.js';
+import { finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
 
 const PAGE = 65536;
 /** Blocks start at multiples of a cache line and are whole cache lines long. */
 const ALIGNMENT = 64;
+/** What another program's allocator must give: float64, and the structs of the kernels, need no more. */
+const OWNER_ALIGNMENT = 8;
 const MAXIMUM_BYTES = 65536 * PAGE;
 
-/** @param {number} bytes */
-const blockBytes = (bytes) => Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
+/**
+ * @typedef {object} Owner another program, by whose functions alone space in its memory is taken and given back
+ * @property {(bytes: number) => number} allocate
+ * @property {(address: number) => void} free
+ */
 
 /**
  * Counts a tensor in (1) or out (-1) of `memory.tensorCount`; for tensor.js alone.
@@ -21,13 +27,18 @@ export let countTensor;
 /**
  * A growing WebAssembly memory that hands out 64-byte aligned blocks. It takes pages as they are needed, up to its
  * maximum, and reuses what is freed; address 0 is never handed out.
+ *
+ * Or the memory of another program, which hands out blocks itself: then it never grows from here.
  */
 export class Memory {
   /** @type {Memory | undefined} */
   static #default;
 
+  /** @type {WebAssembly.Memory} */
   #wasmMemory;
-  #maximumPages;
+  /** @type {Owner | undefined} */
+  #owner;
+  #maximumPages = 0;
   /** Free blocks by address, never two adjacent. @type {{ byteOffset: number, bytes: number }[]} */
   #free = [];
   /** Bytes of each block in use, by address. @type {Map<number, number>} */
@@ -45,10 +56,28 @@ export class Memory {
    * @param {object} [options]
    * @param {number} [options.initialBytes] taken at once, rounded up to pages of 65 536 bytes; default 1 MiB
    * @param {number} [options.maximumBytes] never exceeded, rounded down to pages; default 4 GiB
-   * @throws {TypeError | RangeError} for an unknown option, or a size that is no number or out of range
+   * @param {WebAssembly.Memory} [options.memory] another program's, not shared, to be used instead of a new one; with
+   *   `allocate` and `free`, and without sizes. It is never grown from here; its owner may grow it at any time.
+   * @param {(bytes: number) => number} [options.allocate] returns the address of a block of at least that size, a
+   *   multiple of 8, or 0 if there is none; C's `malloc`, as the program exports it, will do
+   * @param {(address: number) => void} [options.free] takes a block back: C's `free`
+   * @throws {TypeError | RangeError} for an unknown option, one of the wrong kind, or a size out of range
    */
   constructor(options = {}) {
-    knownOptions('Memory', options, ['initialBytes', 'maximumBytes']);
+    knownOptions('Memory', options, ['initialBytes', 'maximumBytes', 'memory', 'allocate', 'free']);
+    if ('memory' in options || 'allocate' in options || 'free' in options) {
+      const { memory, allocate, free, ...sizes } = options;
+      if (!(memory instanceof WebAssembly.Memory)) throw typeError('memory', 'a WebAssembly.Memory', memory);
+      if (!(memory.buffer instanceof ArrayBuffer)) throw typeError('memory', 'not shared', memory.buffer);
+      ofType('allocate', allocate, 'function');
+      ofType('free', free, 'function');
+      for (const [size, bytes] of Object.entries(sizes)) {
+        if (bytes !== undefined) throw new TypeError(`${size} cannot be chosen together with memory, got ${bytes}`);
+      }
+      this.#wasmMemory = memory;
+      this.#owner = /** @type {Owner} */ ({ allocate, free });
+      return;
+    }
     const { initialBytes = 16 * PAGE, maximumBytes = MAXIMUM_BYTES } = options;
     integer('maximumBytes', maximumBytes, PAGE, MAXIMUM_BYTES);
     this.#maximumPages = Math.floor(maximumBytes / PAGE);
@@ -73,7 +102,7 @@ export class Memory {
     return this.#wasmMemory.buffer;
   }
 
-  /** @returns {number} bytes handed out and not freed yet, in whole blocks of 64 */
+  /** @returns {number} bytes handed out and not freed yet, in whole blocks of 64; of 8 in another program's memory */
   get bytesInUse() {
     return this.#bytesInUse;
   }
@@ -85,12 +114,15 @@ export class Memory {
 
   /**
    * @param {number} bytes at least 0
-   * @returns {number} the byte offset of a block of at least that size, a multiple of 64; its content is undefined
+   * @returns {number} the byte offset of a block of at least that size, a multiple of 64, in another program's memory
+   *   of 8; its content is undefined
    * @throws {RangeError} if the memory is exhausted: nothing has changed then
+   * @throws {TypeError | RangeError} if the owner's `allocate` returned no address of such a block
    */
   allocate(bytes) {
-    const needed = blockBytes(integer('bytes', bytes, 0));
-    const byteOffset = this.#take(needed) ?? this.#grow(needed);
+    const unit = this.#owner ? OWNER_ALIGNMENT : ALIGNMENT;
+    const needed = Math.max(1, Math.ceil(integer('bytes', bytes, 0) / unit)) * unit;
+    const byteOffset = this.#owner ? this.#ask(this.#owner, needed) : this.#take(needed) ?? this.#grow(needed);
     this.#used.set(byteOffset, needed);
     this.#bytesInUse += needed;
     return byteOffset;
@@ -107,7 +139,33 @@ export class Memory {
     if (bytes === undefined) throw rangeError('byteOffset', 'the start of a block in use', byteOffset);
     this.#used.delete(byteOffset);
     this.#bytesInUse -= bytes;
-    this.#release(byteOffset, bytes);
+    if (this.#owner) this.#owner.free(byteOffset);
+    else this.#release(byteOffset, bytes);
+  }
+
+  /**
+   * Takes from the owner. A block that cannot be used is given back.
+   *
+   * @param {Owner} owner
+   * @param {number} bytes
+   * @returns {number}
+   */
+  #ask(owner, bytes) {
+    // A larger number would reach a WebAssembly function without its upper bits.
+    const returned = bytes < MAXIMUM_BYTES ? owner.allocate(bytes) : 0;
+    const name = `what allocate(${bytes}) returns`;
+    integer(name, returned, -(2 ** 31), 2 ** 32 - 1);
+    if (returned === 0) {
+      throw new RangeError(
+        `memory exhausted: ${bytes} bytes requested of its owner, who has handed out ${this.#bytesInUse} here`,
+      );
+    }
+    const byteOffset = returned >>> 0; // WebAssembly's functions return addresses above 2 GiB as negative numbers
+    if (this.#used.has(byteOffset)) throw rangeError(name, 'a block that is not in use', returned);
+    const end = this.buffer.byteLength - bytes;
+    if (byteOffset % OWNER_ALIGNMENT === 0 && byteOffset <= end) return byteOffset;
+    owner.free(byteOffset);
+    throw rangeError(name, `a multiple of ${OWNER_ALIGNMENT} in [${OWNER_ALIGNMENT}, ${end}]`, returned);
   }
 
   /**

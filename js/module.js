@@ -20,7 +20,7 @@ import { modules } from './generated/rmsprop.js';
 const configuration = { simd: 'auto' };
 /** @type {WebAssembly.Module | undefined} */
 let compiled;
-/** @type {WeakMap<import('./memory.js').Memory, Kernels>} */
+/** @type {WeakMap<WebAssembly.Memory, Kernels>} */
 const instances = new WeakMap();
 
 /**
@@ -50,15 +50,16 @@ export function configure(options) {
 }
 
 /**
- * @param {import('./memory.js').Memory} memory
- * @returns {Kernels} working on that memory
+ * @param {import('./memory.js').Memory} of
+ * @returns {Kernels} working on that memory; one instance for all that are the same to WebAssembly
  * @throws {Error} if the environment forbids WebAssembly
  */
-export function kernelsOf(memory) {
+export function kernelsOf(of) {
+  const memory = of.wasmMemory;
   let kernels = instances.get(memory);
   if (kernels === undefined) {
     compiled ??= compile();
-    const instance = new WebAssembly.Instance(compiled, { env: { memory: memory.wasmMemory } });
+    const instance = new WebAssembly.Instance(compiled, { env: { memory } });
     kernels = /** @type {Kernels} */ (/** @type {unknown} */ (instance.exports));
     instances.set(memory, kernels);
   }

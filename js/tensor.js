@@ -1,7 +1,7 @@
 /**
  * Tensors and variables: arrays that lie in linear memory. What an optimizer does with them is not here.
  */
-import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Memory, countTensor } from './memory.js';
 import { autoName } from './naming.js';
 
@@ -49,7 +49,7 @@ export function isIndexedSlices(value) {
 }
 
 /**
- * An array of numbers in linear memory, row-major. Made by `tensor`, `zeros`, `ones` and `variable`.
+ * An array of numbers in linear memory, row-major. Made by `tensor`, `zeros`, `ones`, `tensorAt` and `variable`.
  */
 export class Tensor {
   #memory;
@@ -168,14 +168,14 @@ export class Tensor {
     return level(0);
   }
 
-  /** Frees its memory; calling it again does nothing. */
+  /** Frees its memory, unless it came by `tensorAt`; calling it again does nothing. */
   dispose() {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#view = undefined;
     if (!this.#isOwner) return;
-    this.#memory.free(this.#byteOffset);
     countTensor(this.#memory, -1);
+    this.#memory.free(this.#byteOffset);
   }
 }
 
@@ -386,6 +386,36 @@ export function variable(values, options = {}) {
   if (constraint !== undefined) ofType('constraint', constraint, 'function');
   return fill(values, options, (memory, dtype, shape) =>
     new Variable(memory, dtype, shape, name ?? autoName('variable'), trainable, constraint));
+}
+
+/**
+ * Wraps numbers that lie in linear memory already: another program's weights or gradients, or a tensor of another
+ * worker. They are neither copied nor changed, and `dispose` frees nothing: they must stay there as long as the tensor
+ * is used.
+ *
+ * @param {Memory} memory
+ * @param {number} byteOffset where they begin, a multiple of their size. A pointer of C above 2 GiB comes out of
+ *   WebAssembly as a negative number: pass `pointer >>> 0`.
+ * @param {readonly number[]} shape
+ * @param {object} [options]
+ * @param {DType} [options.dtype] default float32
+ * @returns {Tensor} that array, row-major
+ * @throws {TypeError | RangeError} for what is no such place, or one that does not end within the memory as it is now
+ */
+export function tensorAt(memory, byteOffset, shape, options = {}) {
+  knownOptions('tensorAt', options, ['dtype']);
+  if (memory === undefined) throw typeError('memory', 'a Memory', memory);
+  const { dtype } = placeOf({ ...options, memory });
+  const { BYTES_PER_ELEMENT: unit } = ARRAYS[dtype];
+  const end = memory.buffer.byteLength - sizeOf(checkShape(shape)) * unit;
+  // Not 0: the kernels take it for none.
+  const expectation = `a multiple of ${unit} in [${unit}, ${end}]`;
+  finite('byteOffset', byteOffset, expectation);
+  if (!(end >= unit)) throw rangeError('shape', `of an array within ${memory.buffer.byteLength} bytes`, `[${shape}]`);
+  if (byteOffset < unit || byteOffset > end || byteOffset % unit !== 0) {
+    throw rangeError('byteOffset', expectation, byteOffset);
+  }
+  return new Tensor(memory, dtype, shape, byteOffset);
 }
 
 /**
