@@ -14,10 +14,9 @@ function(add_leaf_module name)
 endfunction()
 
 # -Os: -O2 and -O3 copy loops to hoist their flags, for more bytes and no time less.
-set(core src/step.c src/f32x1.c src/f64x1.c)
-add_leaf_module(rmsprop EXPORTS src/exports.txt SOURCES ${core} src/f32x4.c src/f64x2.c INCLUDES include OPTIONS -Os -msimd128)
+add_leaf_module(rmsprop EXPORTS src/exports.txt SOURCES ${core} ${lanes} INCLUDES include OPTIONS -Os -msimd128)
 add_leaf_module(rmsprop.scalar EXPORTS src/exports.txt SOURCES ${core} INCLUDES include OPTIONS -Os)
-add_leaf_module(rmsprop.shared EXPORTS src/exports.txt SOURCES ${core} src/f32x4.c src/f64x2.c INCLUDES include
+add_leaf_module(rmsprop.shared EXPORTS src/exports.txt SOURCES ${core} ${lanes} INCLUDES include
   OPTIONS -Os -msimd128 -matomics -mbulk-memory LINK_OPTIONS -Wl,--shared-memory,--max-memory=4294967296)
 
 # Where the fields of the C structs lie, for the binding: a program that prints them as JSON, run when the modules are embedded.
@@ -27,6 +26,8 @@ target_include_directories(layout PRIVATE include)
 # fetch of newer Nodes for a browser's.
 target_link_options(layout PRIVATE -O0 -sWASM_ASYNC_COMPILATION=0)
 
-# The model that the demo and the main job train.
-set(dense web-demo/model/dense.c web-demo/model/dense_f32x1.c)
-add_leaf_module(dense EXPORTS web-demo/model/exports.txt SOURCES ${dense} web-demo/model/dense_f32x4.c INCLUDES src OPTIONS -msimd128)
+# The model that the demo and the main job train; the npm package comes without.
+if(EXISTS ${PROJECT_SOURCE_DIR}/web-demo/model)
+  set(dense web-demo/model/dense.c web-demo/model/dense_f32x1.c)
+  add_leaf_module(dense EXPORTS web-demo/model/exports.txt SOURCES ${dense} web-demo/model/dense_f32x4.c INCLUDES src OPTIONS -msimd128)
+endif()

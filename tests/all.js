@@ -46,6 +46,7 @@ const steps = [
       ['cmake', '-S', '.', '-B', 'build/test', '-G', 'Ninja'],
       ['cmake', '--build', 'build/test'],
       ['ctest', '--test-dir', 'build/test', '--output-on-failure'],
+      nodeTests('consumers'),
     ],
   },
   {

@@ -25,6 +25,7 @@ const programs = [
   { command: ['cmake', '--version'], packages: ['cmake'], why: 'builds them, and the native library' },
   { command: ['ninja', '--version'], packages: ['ninja-build'], why: 'runs what cmake plans' },
   { command: ['cc', '--version'], packages: ['gcc', 'libc6-dev'], why: 'compiles the native tests' },
+  { command: ['pkg-config', '--version'], packages: ['pkg-config'], why: 'tells compilers where the C library is' },
   {
     command: ['python3', '-c', 'import venv, ensurepip'],
     packages: ['python3', 'python3-venv'],

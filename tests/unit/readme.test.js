@@ -1,10 +1,9 @@
 /**
- * The README's code runs, and prints what the README says.
+ * The README's JavaScript runs, and prints what the README says. Its C is the affair of tests/consumers/c.test.js.
  */
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -29,26 +28,6 @@ for (const [i, code] of blocks('js').entries()) {
 
 test('the first block of the README is the documented example', () => {
   assert.deepEqual(promised(blocks('js')[0]), ['9.683772']);
-});
-
-test('the C block of the README compiles with all warnings and prints what it says', (t) => {
-  if (spawnSync('cc', ['--version']).error) {
-    t.skip('there is no C compiler: cc');
-    return;
-  }
-  const [code, ...others] = blocks('c');
-  assert.equal(others.length, 0);
-  const folder = mkdtempSync(join(tmpdir(), 'readme-'));
-  try {
-    writeFileSync(join(folder, 'main.c'), code);
-    const sources = ['step.c', 'f32x1.c', 'f64x1.c'].map((name) => join(root, 'src', name));
-    execFileSync('cc', ['-std=c11', '-Wall', '-Wextra', '-Wpedantic', '-Werror', '-ffp-contract=off', `-I${join(root, 'include')}`,
-      join(folder, 'main.c'), ...sources, '-o', join(folder, 'main'), '-lm']);
-    const output = execFileSync(join(folder, 'main'), { encoding: 'utf8' });
-    assert.deepEqual(output.trimEnd().split('\n'), promised(code));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
 });
 
 test('every command of the README exists', () => {
