@@ -11,7 +11,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const example = join(root, 'examples/c');
+const example = join(root, 'tests/consumers/c');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const [section] = readme.split('\n## From C\n')[1].split('\n## ');
 const WARNINGS = '-std=c11 -Wall -Wextra -Wpedantic -Wconversion -Werror';
@@ -93,14 +93,14 @@ for (const { name, wrapper, compiler, start, suffix, commands, prefix: documente
     assert.equal(run([...start, join(source, `build/main${suffix}`)]), promised);
   });
 
-  test(`${name}: examples/c trains, found by find_package`, () => {
+  test(`${name}: the example trains, found by find_package`, () => {
     const build = join(work, `${name}-example`);
     run([...wrapper, 'cmake', '-S', example, '-B', build, find], { env: { CFLAGS: WARNINGS } });
     run(['cmake', '--build', build]);
     printed.set(`${name}, find_package`, run([...start, join(build, `linear_regression${suffix}`)]));
   });
 
-  test(`${name}: examples/c trains, found by pkg-config`, () => {
+  test(`${name}: the example trains, found by pkg-config`, () => {
     const env = { PKG_CONFIG_PATH: join(library, 'pkgconfig') };
     const flags = run(['pkg-config', '--cflags', '--libs', 'rmsprop'], { env }).trim().split(/\s+/);
     const program = join(work, `${name}-pkg-config${suffix}`);
@@ -123,7 +123,7 @@ for (const { name, wrapper, compiler, start, suffix, commands, prefix: documente
   });
 }
 
-test('Emscripten without SIMD: examples/c trains', () => {
+test('Emscripten without SIMD: the example trains', () => {
   const [build, prefix, program] = ['scalar', 'scalar-installed', 'scalar-example'].map((folder) => join(work, folder));
   run(['emcmake', 'cmake', '-S', packed, '-B', build, '-DRMSPROP_SIMD=OFF']);
   run(['cmake', '--build', build, '--target', 'rmsprop_static']);
@@ -140,7 +140,7 @@ test('all of them print the same bits', (t) => {
   for (const [way, output] of printed) assert.equal(output, outputs[0], way);
 });
 
-test('the exit status of examples/c tells whether it trained', () => {
+test('the exit status of the example tells whether it trained', () => {
   const broken = join(work, 'broken.c');
   const source = readFileSync(join(example, 'linear_regression.c'), 'utf8');
   writeFileSync(broken, source.replace(/STEPS = \d+/, 'STEPS = 5'));
