@@ -156,8 +156,9 @@ test('nothing leaks: the memories of jax-js and of the kernels stay as large as 
     const options = { learningRate: (n) => 0.1 / (1 + n), centered: true, momentum: 0.9, nesterov: true, biasCorrection: true };
     const big = () => ({ w: np.array(Float32Array.from({ length: 2 ** 16 }, (_, i) => Math.sin(i)), { shape: [256, 256] }) });
     const ways = [['kernel', jax, 'kernel'], ['compiled', jax, 'operations'], ['one by one', { numpy: np }, 'operations']];
-    for (const [name, module, path] of ways) {
-      const optimizer = rmsprop(module, { ...options, path });
+    const runs = ways.flatMap((way) => [[...way, options], [...way, { learningRate: 0.1, momentum: 0.9 }]]);
+    for (const [name, module, path, more] of runs) {
+      const optimizer = rmsprop(module, { ...more, path });
       const before = Memory.default.bytesInUse;
       let [params, state, updates] = [big(), undefined, undefined];
       const grads = big();
