@@ -22,7 +22,9 @@
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { Engine, constants } from './engine.js';
-import { pow } from './math.js';
+import {
+  MAX_COUNT, ask, biasCorrectionOf, given, next, rmspropOptions, scheduleOf, slotsOf,
+} from './optax-options.js';
 import { Buffers, Form, TransformState, cloneState, copyAll, dataOf, disposeState } from './optax-state.js';
 import { isTensor, tensor } from './tensor.js';
 
@@ -33,7 +35,8 @@ export { cloneState, disposeState };
 /** @typedef {import('./tensor.js').TensorData} TensorData */
 /** @typedef {import('./tree.js').Tree} Tree */
 /** @typedef {import('./optax-state.js').Place} Place */
-/** @typedef {(count: number) => number} Schedule from the number of updates before this one */
+/** @typedef {import('./optax-options.js').Schedule} Schedule */
+/** @typedef {import('./optax-options.js').RmspropOptions} RmspropOptions */
 /**
  * @typedef {object} Transform optax's GradientTransformation, and `step`; a transform of the user's own may do without
  *   `step`
@@ -42,21 +45,6 @@ export { cloneState, disposeState };
  * @property {(grads: any, state: any, params: any) => any} step adds the updates to the parameters in place and returns
  *   the state: the bits of `update` and `applyUpdates`
  */
-/**
- * @typedef {object} RmspropOptions
- * @property {number | Schedule} learningRate a schedule is asked once an update
- * @property {number} [decay] of the mean square, default 0.9
- * @property {number} [eps] default 1e-8
- * @property {number} [initialScale] what the mean square starts at, default 0
- * @property {boolean} [epsInSqrt] add eps under the root, default true; false is PyTorch's place
- * @property {boolean} [centered] divide by an estimate of the variance instead, default false
- * @property {number | null} [momentum] decay of the trace, default null: there is none; 0 has one
- * @property {boolean} [nesterov] default false
- * @property {boolean} [biasCorrection] default false
- */
-
-/** What XLA's int32 counters stop at. */
-const MAX_COUNT = 2 ** 31 - 1;
 
 /** How the transforms of this module work together: see `Steps`. */
 const STEPS = Symbol('steps');
@@ -125,16 +113,6 @@ function stepsOf(name, transformation) {
 }
 
 /**
- * @param {string} name
- * @param {unknown} value
- * @returns {any} the value, not undefined
- */
-function given(name, value) {
-  if (value === undefined) throw typeError(name, 'given', value);
-  return value;
-}
-
-/**
  * @template {TransformState} T
  * @param {any} state
  * @param {new (...args: any[]) => T} type
@@ -148,46 +126,6 @@ function checkState(state, type, grads, params) {
   if (grads !== undefined) state.form.read('grads', grads);
   if (params !== undefined) state.form.values(params);
   return state;
-}
-
-/**
- * @param {string} name
- * @param {unknown} value
- * @returns {number | Schedule}
- */
-function scheduleOf(name, value) {
-  if (typeof value === 'function') return /** @type {Schedule} */ (value);
-  return finite(name, value, 'a finite number or a function');
-}
-
-/**
- * @param {string} name
- * @param {number | Schedule} source
- * @param {number} count
- * @returns {number} what it says
- */
-function ask(name, source, count) {
-  return typeof source === 'number' ? source : finite(`${name} at count ${count}`, source(count));
-}
-
-/**
- * @param {number} count
- * @returns {number} one more, short of an overflow
- */
-function next(count) {
-  return Math.min(count + 1, MAX_COUNT);
-}
-
-/**
- * What a moment is multiplied by to correct its bias: 1 / (1 - decay^count), each operation rounded.
- *
- * @param {number} decay
- * @param {number} count
- * @param {(x: number) => number} round
- * @returns {number}
- */
-function biasCorrectionOf(decay, count, round) {
-  return round(1 / round(1 - round(pow(round(decay), count))));
 }
 
 /**
@@ -322,18 +260,6 @@ class RmspropState extends TransformState {
   }
 }
 
-const DEFAULTS = Object.freeze({
-  learningRate: undefined,
-  decay: 0.9,
-  eps: 1e-8,
-  initialScale: 0,
-  epsInSqrt: true,
-  centered: false,
-  momentum: null,
-  nesterov: false,
-  biasCorrection: false,
-});
-
 /**
  * optax.rmsprop:
  *
@@ -352,19 +278,9 @@ const DEFAULTS = Object.freeze({
  * @throws {TypeError | RangeError} for an unknown option, or a value of the wrong kind, NaN or infinite
  */
 export function rmsprop(options) {
-  knownOptions('rmsprop', options, Object.keys(DEFAULTS));
-  /** @type {Record<string, any>} */
-  const all = { ...DEFAULTS };
-  for (const [name, value] of Object.entries(options)) if (value !== undefined) all[name] = value;
-  const rate = scheduleOf('learningRate', all.learningRate);
-  for (const name of ['decay', 'eps', 'initialScale']) finite(name, all[name]);
-  for (const name of ['epsInSqrt', 'centered', 'nesterov', 'biasCorrection']) ofType(name, all[name], 'boolean');
-  if (all.momentum !== null) finite('momentum', all.momentum, 'a finite number or null');
-
-  /** @type {import('./engine.js').SlotSpec[]} */
-  const slots = [{ name: 'nu', field: 'mean_square', initial: all.initialScale }];
-  if (all.centered) slots.push({ name: 'mu', field: 'mean_gradient' });
-  if (all.momentum !== null) slots.push({ name: 'trace', field: 'momentum' });
+  const all = rmspropOptions(options);
+  const { learningRate: rate } = all;
+  const slots = slotsOf(all);
   const flags = (all.nesterov ? constants.RMS_NESTEROV : 0) | (all.biasCorrection ? constants.RMS_CORRECT_BIAS : 0);
 
   /** @type {(state: RmspropState, learningRate: number) => (engine: Engine) => void} */

@@ -20,6 +20,9 @@ const files = blocks('js').map((code, i) => {
   return file;
 });
 const tsc = join(root, 'node_modules/typescript/bin/tsc');
-const options = ['--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2022,dom'];
+const options = [
+  '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
+  '--lib', 'es2022,dom,esnext.float16', // Float16Array is in the types of jax-js
+];
 const { status } = spawnSync(process.execPath, [tsc, ...options, ...files], { cwd: root, stdio: 'inherit' });
 process.exitCode = status ?? 1;

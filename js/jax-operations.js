@@ -1,0 +1,314 @@
+/**
+ * The rule of optax's rmsprop as operations of jax-js: on any of its backends, and inside of `jit`. A state is a tree
+ * of arrays, `{ count, nu, mu?, trace? }`, which is consumed and made anew, as jax-js's own optimizers have it.
+ *
+ * The operations and their order are those of src/kernel.h. Equal bits are not promised: a backend may fuse or
+ * estimate.
+ */
+import { finite, rangeError, typeError } from './check.js';
+import { ArrayForm, arrayFrom, checkReferences, isArray, isConcrete, named, numbersOf } from './jax-arrays.js';
+import { readSaved } from './jax-saved.js';
+import { MAX_COUNT, biasCorrectionOf, next, slotsOf } from './optax-options.js';
+import { isPlain } from './tree.js';
+
+/** @typedef {import('./jax-arrays.js').Jax} Jax */
+/** @typedef {import('./jax-arrays.js').JaxArray} JaxArray */
+/** @typedef {import('./jax-arrays.js').JaxNumpy} JaxNumpy */
+/** @typedef {import('./optax-options.js').CheckedOptions} CheckedOptions */
+/** @typedef {{ nu: any, mu?: any, trace?: any }} Slots of one leaf */
+/**
+ * @typedef {object} Scalars of a step, where they are no constants: arrays without dimensions
+ * @property {any} [rate] minus the learning rate
+ * @property {any} [correction] of the bias
+ */
+
+/** What the counters of eager steps are, so that they need not be read. @type {WeakMap<JaxArray, number>} */
+const counts = new WeakMap();
+
+/**
+ * @param {JaxNumpy} numpy
+ * @param {number} count
+ * @returns {any} a new counter
+ */
+function counterOf(numpy, count) {
+  const counter = numpy.array(count, { dtype: 'int32' });
+  counts.set(counter, count);
+  return counter;
+}
+
+/**
+ * @param {JaxArray} counter it stays the caller's
+ * @returns {number | undefined} what it counts; undefined while a function is traced
+ */
+function countOf(counter) {
+  if (!isConcrete(counter)) return undefined;
+  let count = counts.get(counter);
+  if (count === undefined) counts.set(counter, count = Number(numbersOf(counter)[0]));
+  return count;
+}
+
+/**
+ * @param {JaxNumpy} numpy
+ * @param {number} value
+ * @param {string} dtype
+ * @returns {any} what stands for it beside an array of that type: jax-js takes a number for a float32
+ */
+function constant(numpy, value, dtype) {
+  return dtype === 'float64' ? numpy.full([], value, { dtype }) : value;
+}
+
+/**
+ * @param {JaxNumpy} numpy
+ * @param {any} x consumed
+ * @param {any} factor a number, or an array without dimensions, which is not consumed
+ * @returns {any} their product, of the type of x
+ */
+function times(numpy, x, factor) {
+  return x.mul(typeof factor === 'number' ? constant(numpy, factor, x.dtype) : factor.ref.astype(x.dtype));
+}
+
+/**
+ * 1 / (1 - decay^count) of a counter that is traced. The power is a product of decay^1, decay^2, decay^4 …, which are
+ * constants, so that it is right to a few roundings.
+ *
+ * @param {JaxNumpy} numpy
+ * @param {number} decay
+ * @param {any} counter at least 1; consumed
+ * @param {'float32' | 'float64'} dtype
+ * @returns {any} without dimensions
+ */
+function tracedCorrection(numpy, decay, counter, dtype) {
+  let power = numpy.full([], 1, { dtype });
+  for (let bit = 1, factor = decay; bit < MAX_COUNT; bit *= 2, factor *= factor) {
+    const isSet = numpy.notEqual(numpy.bitwiseAnd(counter.ref, bit), 0);
+    power = numpy.where(isSet, times(numpy, power.ref, factor), power);
+  }
+  counter.dispose();
+  return numpy.reciprocal(numpy.full([], 1, { dtype }).sub(power));
+}
+
+/**
+ * The update of one leaf. Consumes all arrays but the scalars.
+ *
+ * @param {JaxNumpy} numpy
+ * @param {CheckedOptions} options
+ * @param {any} g
+ * @param {Slots} slots
+ * @param {any} rate minus the learning rate
+ * @param {any} correction undefined: none
+ * @returns {[update: any, slots: Slots]}
+ */
+function updateOf(numpy, options, g, slots, rate, correction) {
+  const { epsInSqrt, nesterov } = options;
+  const { dtype } = g;
+  const [decay, complement, momentum] = [options.decay, 1 - options.decay, options.momentum ?? 0];
+  const eps = () => constant(numpy, options.eps, dtype);
+  /** @type {(moment: any) => any} */
+  const corrected = (moment) => (correction === undefined ? moment.ref : times(numpy, moment.ref, correction));
+
+  // nu <- decay nu + (1 - decay) g²
+  const nu = times(numpy, slots.nu, decay).add(times(numpy, g.ref.mul(g.ref), complement));
+  /** @type {Slots} */
+  const after = { nu };
+  let d = corrected(nu);
+  if (slots.mu) {
+    // mu <- decay mu + (1 - decay) g
+    after.mu = times(numpy, slots.mu, decay).add(times(numpy, g.ref, complement));
+    const mean = corrected(after.mu);
+    d = d.sub(mean.ref.mul(mean));
+  }
+  if (epsInSqrt) d = d.add(eps());
+  // Where rounding makes what stands under the root zero or negative, the variance counts as zero; a NaN stays.
+  if (slots.mu) d = numpy.where(numpy.lessEqual(d.ref, 0), epsInSqrt ? eps() : constant(numpy, 0, dtype), d);
+  d = numpy.sqrt(d);
+  if (!epsInSqrt) d = d.add(eps());
+
+  const u = times(numpy, numpy.reciprocal(d).mul(g), rate);
+  if (!slots.trace) return [u, after];
+  // trace <- momentum trace + u, with Nesterov's look-ahead once more for the update
+  after.trace = times(numpy, slots.trace, momentum).add(u.ref);
+  if (nesterov) return [times(numpy, after.trace.ref, momentum).add(u), after];
+  u.dispose();
+  return [after.trace.ref, after];
+}
+
+/**
+ * @param {Jax} jax
+ * @param {CheckedOptions} options
+ * @returns {import('./jax-kernel.js').Path} the rule by operations
+ */
+export function operationsPath(jax, options) {
+  const { numpy } = jax;
+  const { learningRate, biasCorrection } = options;
+  const specs = slotsOf(options);
+  const constantRate = typeof learningRate === 'number' ? -learningRate : undefined;
+
+  /** @type {(gs: any[], slots: Slots[], scalars: Scalars) => [any[], Slots[]]} */
+  const updates = (gs, slots, { rate, correction }) => {
+    const results = gs.map((g, i) => updateOf(numpy, options, g, slots[i], constantRate ?? rate, correction));
+    rate?.dispose();
+    correction?.dispose();
+    return [results.map(([update]) => update), results.map(([, after]) => after)];
+  };
+  /** @type {(gs: any[], slots: Slots[], scalars: Scalars, xs: any[]) => [any[], Slots[]]} */
+  const values = (gs, slots, scalars, xs) => {
+    const [changes, after] = updates(gs, slots, scalars);
+    return [xs.map((x, i) => x.add(changes[i])), after];
+  };
+  const compiled = jax.jit && { updates: jax.jit(updates), values: jax.jit(values) };
+
+  /**
+   * Reads all that one call is given; nothing is consumed.
+   *
+   * @param {any} grads
+   * @param {any} state
+   * @param {any} params
+   */
+  const read = (grads, state, params) => {
+    if (!isPlain(state) || !isArray(state.count) || state.count.shape.length > 0 || state.count.dtype !== 'int32') {
+      throw typeError('state', 'what init of this optimizer returned', state);
+    }
+    const keys = Object.keys(state).filter((key) => key !== 'count');
+    if (keys.length !== specs.length || !specs.every(({ name }) => keys.includes(name))) {
+      throw rangeError('state', `one with ${specs.map(({ name }) => name).join(', ')}`, keys.join(', '));
+    }
+    const form = new ArrayForm('state.nu', state.nu);
+    const slots = specs.map(({ name }) => form.readAll(`state.${name}`, state[name]));
+    const gs = form.read('grads', grads);
+    const xs = params == null ? [] : form.readAll('params', params);
+    const places = [...named('grads', form, gs), ...named('params', form, xs)];
+    slots.forEach((leaves, k) => places.push(...named(`state.${specs[k].name}`, form, leaves)));
+    places.push(['state.count', state.count]);
+    checkReferences(places);
+    return { form, slots, gs, xs, isEager: places.every(([, leaf]) => leaf === null || isConcrete(leaf)) };
+  };
+
+  /** @type {(counter: any) => any} consumes it; one more, short of an overflow */
+  const incremented = (counter) => numpy.minimum(counter, MAX_COUNT - 1).add(1);
+
+  /**
+   * @param {JaxArray} counter not consumed
+   * @param {'float32' | 'float64'} dtype
+   * @returns {Scalars} of the step to come; asks the schedule
+   */
+  const scalarsOf = (counter, dtype) => {
+    /** @type {Scalars} */
+    const scalars = {};
+    if (typeof learningRate === 'function') {
+      const count = countOf(counter);
+      const rate = /** @type {any} */ (learningRate(count ?? /** @type {any} */ (counter)));
+      if (isArray(rate)) {
+        if (rate.shape.length > 0) throw rangeError('learningRate', 'an array without dimensions', `[${rate.shape}]`);
+        scalars.rate = rate.mul(-1);
+      } else {
+        const name = count === undefined ? 'learningRate' : `learningRate at count ${count}`;
+        scalars.rate = numpy.full([], -finite(name, rate), { dtype });
+      }
+    }
+    if (!biasCorrection) return scalars;
+    const count = countOf(counter);
+    if (count === undefined) {
+      scalars.correction = tracedCorrection(numpy, options.decay, incremented(counter.ref), dtype);
+    } else {
+      const round = dtype === 'float64' ? (/** @type {number} */ x) => x : Math.fround;
+      scalars.correction = numpy.full([], biasCorrectionOf(options.decay, next(count), round), { dtype });
+    }
+    return scalars;
+  };
+
+  /**
+   * @param {JaxArray} counter consumed
+   * @returns {any} one more, short of an overflow
+   */
+  const counted = (counter) => {
+    const count = isConcrete(counter) ? counts.get(counter) : undefined;
+    if (count === undefined) return incremented(counter);
+    counter.dispose();
+    return counterOf(numpy, next(count));
+  };
+
+  /**
+   * @param {ReturnType<typeof read>} all
+   * @param {any} state
+   * @param {boolean} changesValues
+   * @returns {[(JaxArray | null)[], any]} updates, or new values; null where there is no gradient; and the state
+   */
+  const run = ({ form, slots, gs, xs, isEager }, state, changesValues) => {
+    const isDouble = form.leaves.some(({ dtype }) => dtype === 'float64');
+    const scalars = scalarsOf(state.count, isDouble ? 'float64' : 'float32');
+    const places = gs.flatMap((g, i) => (g === null ? [] : [i]));
+    const inputs = places.map((i) => Object.fromEntries(specs.map(({ name }, k) => [name, slots[k][i]])));
+    const gradients = places.map((i) => gs[i]);
+    const { updates: update, values: value } = (isEager && compiled) || { updates, values };
+    const [changes, after] = changesValues
+      ? value(gradients, inputs, scalars, places.map((i) => xs[i])) : update(gradients, inputs, scalars);
+    /** @type {(JaxArray | null)[]} */
+    const results = gs.map(() => null);
+    places.forEach((i, j) => {
+      results[i] = changes[j];
+      specs.forEach(({ name }, k) => (slots[k][i] = after[j][name]));
+    });
+    const trees = specs.map(({ name }, k) => [name, form.tree(slots[k])]);
+    return [results, { count: counted(state.count), ...Object.fromEntries(trees) }];
+  };
+
+  return {
+    init(params) {
+      const form = new ArrayForm('params', params);
+      const leaves = form.readAll('params', params);
+      checkReferences(named('params', form, leaves));
+      const trees = specs.map(({ name, initial = 0 }) => [
+        name,
+        form.tree(form.leaves.map(({ shape, dtype }) => numpy.full([...shape], initial, { dtype }))),
+      ]);
+      for (const leaf of leaves) leaf.dispose();
+      return { count: counterOf(numpy, 0), ...Object.fromEntries(trees) };
+    },
+
+    update(grads, state, params) {
+      const all = read(grads, state, params);
+      const [updates, after] = run(all, state, false);
+      for (const x of all.xs) x.dispose();
+      return [all.form.tree(updates), after];
+    },
+
+    step(grads, state, params) {
+      const all = read(grads, state, params);
+      if (params == null) throw typeError('params', 'given', params);
+      const [results, after] = run(all, state, true);
+      return [all.form.tree(results.map((result, i) => result ?? all.xs[i])), after];
+    },
+
+    restore(params, saved) {
+      const form = new ArrayForm('params', params);
+      const leaves = form.readAll('params', params);
+      checkReferences(named('params', form, leaves));
+      const { count, slots } = readSaved(saved, form, specs.map(({ name }) => name));
+      const trees = specs.map(({ name }) => [name, form.tree(form.leaves.map((spec, i) =>
+        arrayFrom(jax, slots[name][i], spec, leaves[i])))]);
+      for (const leaf of leaves) leaf.dispose();
+      return { count: counterOf(numpy, count), ...Object.fromEntries(trees) };
+    },
+  };
+}
+
+/**
+ * @param {any} state as `init` made it, or an update; not consumed
+ * @returns {import('./jax-saved.js').SavedState}
+ */
+export function saveOperationsState(state) {
+  if (!isPlain(state) || !isArray(state.count)) throw typeError('state', 'what init or an update returned', state);
+  const { count, ...trees } = state;
+  const form = new ArrayForm('state.nu', trees.nu);
+  const entries = Object.entries(trees).map(([name, tree]) => {
+    const leaves = form.readAll(`state.${name}`, tree);
+    checkReferences(named(`state.${name}`, form, leaves));
+    return /** @type {const} */ ([name, leaves]);
+  });
+  const number = countOf(count);
+  if (number === undefined) throw typeError('state', 'one with numbers: save it outside of jit', count);
+  return /** @type {any} */ ({
+    count: number,
+    ...Object.fromEntries(entries.map(([name, leaves]) => [name, form.tree(leaves.map(numbersOf))])),
+  });
+}
