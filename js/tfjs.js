@@ -41,10 +41,8 @@ import { State } from './tfjs-state.js';
 /** @typedef {{ name: string, tensor: TFTensor }} NamedTensor */
 /** @typedef {import('./keras-options.js').Rate} Rate */
 /** @typedef {import('./keras-options.js').Hyperparameter} Hyperparameter */
-/**
- * @typedef {Omit<import('./keras-options.js').RMSpropOptions,
- *   'learningRate' | 'rule' | 'aggregateGradients' | 'jitCompile' | 'isLegacyOptimizer'>} CommonOptions
- */
+/** @typedef {'learningRate' | 'rule' | 'aggregateGradients' | 'jitCompile' | 'isLegacyOptimizer'} NotCommon */
+/** @typedef {Omit<import('./keras-options.js').RMSpropOptions, NotCommon>} CommonOptions */
 /**
  * @typedef {object} OwnOptions
  * @property {Rate} learningRate a number, a schedule, or a callback that gets the number of `applyGradients` calls

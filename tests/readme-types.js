@@ -20,6 +20,9 @@ const files = blocks('js').map((code, i) => {
   return file;
 });
 const tsc = join(root, 'node_modules/typescript/bin/tsc');
-const options = ['--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2022,dom'];
+const options = [
+  '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2022,dom',
+  '--skipLibCheck', // the declarations of TensorFlow.js 4.22 do not pass
+];
 const { status } = spawnSync(process.execPath, [tsc, ...options, ...files], { cwd: root, stdio: 'inherit' });
 process.exitCode = status ?? 1;

@@ -229,7 +229,7 @@ onEach('the momentum option alone is Keras\'s, too', () => {
 onEach('weight decay leaves out what it is told to, by object or name', () => {
   const [x, y, z] = [made([1]), made([1], `bias${++count}`), made([1])];
   const optimizer = rmsprop(tf, { learningRate: 0.5, weightDecay: 0.5 });
-  optimizer.excludeFromWeightDecay({ variables: [/** @type {any} */ (x)], names: 'bias' });
+  optimizer.excludeFromWeightDecay({ variables: [x], names: 'bias' });
   apply(optimizer, [x, y, z], [Float32Array.of(0), Float32Array.of(0), Float32Array.of(0)]);
   assert.deepEqual([x, y, z].map((v) => valuesOf(v)[0]), [1, 1, 0.75]);
   optimizer.excludeFromWeightDecay({});
@@ -639,7 +639,7 @@ test('wasm: losses equal those of a run by copies to the bit, for no stale weigh
   const all = [];
   for (const one of [tf, withoutPrivateParts, withoutPrivateParts]) {
     const optimizer = rmsprop(one, { learningRate: 0.01, momentum: 0.9 });
-    const model = perceptron(/** @type {any} */ (optimizer));
+    const model = perceptron(optimizer);
     all.push(await fit(model, 20));
     disposeAll(model, optimizer);
   }
