@@ -175,6 +175,16 @@ onEach('where tfjs turns NaN, centered stays finite', () => {
   disposeAll(ours, theirs, x, y);
 });
 
+onEach('centered stays finite where rounding makes the variance negative', () => {
+  const [x, optimizer] = [made(randomArray(1, 300)), rmsprop(tf, 0.01, 0.9, 0, 1e-12, true)];
+  const gradient = randomArray(2, 300, 100);
+  for (let i = 0; i < 500; i++) {
+    apply(optimizer, [x], [gradient]);
+    assert.ok(valuesOf(x).every(Number.isFinite), `step ${i}`);
+  }
+  disposeAll(optimizer, x);
+});
+
 // ---- Keras's options ----
 
 const clipping = [{ clipvalue: 0.3 }, { clipnorm: 0.5 }, { globalClipnorm: 0.7 }];
@@ -324,8 +334,8 @@ onEach('subsets and other orders never mix states: each variable goes as with an
 });
 
 onEach('disposed variables are forgotten, with their slots; one of the same name starts anew', () => {
-  const [x, y] = [made([1, 2, 3], `same${++count}`), made([1])];
-  const optimizer = rmsprop(tf, { learningRate: 0.1, momentum: 0.9, useEma: true });
+  const [x, y, z] = [made([1, 2, 3], `same${++count}`), made([1]), made([1])];
+  const [optimizer, ofZ] = [0, 1].map(() => rmsprop(tf, { learningRate: 0.1, momentum: 0.9, useEma: true }));
   apply(optimizer, [x, y], [randomArray(1, 3), Float32Array.of(1)]);
   const { name } = x;
   x.dispose();
@@ -342,7 +352,9 @@ onEach('disposed variables are forgotten, with their slots; one of the same name
   }
   assert.equal(tf.memory().numTensors, numTensors);
   assert.throws(() => optimizer.applyGradients({ [name]: y }), /there is no variable/);
-  disposeAll(optimizer, y);
+  for (let i = 0; i < 8; i++) apply(ofZ, [z], [Float32Array.of(1)]);
+  equalBits(valuesOf(y), valuesOf(z));
+  disposeAll(optimizer, ofZ, y, z);
 });
 
 onEach('trainable, toggled between steps, and layers added later change nothing for the others', () => {
@@ -653,20 +665,26 @@ test('wasm: losses equal those of a run by copies to the bit, for no stale weigh
 
 test('wasm: matMul, whose weights XNNPACK packs once, sees every step and the averages', async () => {
   await tf.setBackend('wasm');
-  const x = made([[1, 2], [3, 4]]);
+  const [x, still] = [made([[1, 2], [3, 4]]), made([[1, 2], [3, 4]])];
   const input = tf.tensor2d([[1, 1]]);
-  const product = () => tf.tidy(() => [...tf.matMul(input, x).dataSync()]);
-  const expected = () => {
-    const [a, b, c, d] = valuesOf(x);
-    return [Math.fround(a + c), Math.fround(b + d)];
+  /** @param {string} what */
+  const check = (what) => {
+    for (const v of [x, still]) {
+      const [a, b, c, d] = valuesOf(v);
+      const product = tf.tidy(() => [...tf.matMul(input, /** @type {tf.Tensor2D} */ (/** @type {unknown} */ (v))).dataSync()]);
+      assert.deepEqual(product, [Math.fround(a + c), Math.fround(b + d)], what);
+    }
   };
   const optimizer = rmsprop(tf, { learningRate: 0.5, useEma: true, emaOverwriteFrequency: 3 });
+  const gradient = Float32Array.of(1, -1, 1, 1);
   for (let i = 0; i < 7; i++) {
-    assert.deepEqual(product(), expected(), `step ${i}`);
-    apply(optimizer, [x], [Float32Array.of(1, -1, 1, 1)]);
-    optimizer.withAverages(() => assert.deepEqual(product(), expected(), `averages of step ${i}`));
+    check(`step ${i}`);
+    // Its weights move without a gradient, too: they are overwritten with the averages.
+    apply(optimizer, [x, still], [gradient, i === 2 ? null : gradient]);
+    check(`after step ${i}`);
+    optimizer.withAverages(() => check(`averages of step ${i}`));
   }
-  disposeAll(optimizer, x, input);
+  disposeAll(optimizer, x, still, input);
 });
 
 test('wasm: memory that grows between steps is no harm', async () => {
