@@ -2,42 +2,35 @@
  * Steps in a memory of our own, for backends whose values can be read at once but not be worked on where they are:
  * variables and gradients are copied in, variables out. A variable that nobody else has changed since is not copied in.
  */
-import { Engine } from './engine.js';
 import { Memory } from './memory.js';
 import { Variable } from './tensor.js';
+import { KernelPath } from './tfjs-kernels.js';
 
 /** @typedef {import('./tfjs.js').TF} TF */
 /** @typedef {import('./tfjs.js').TFTensor} TFTensor */
 /** @typedef {import('./tfjs.js').TFVariable} TFVariable */
-/** @typedef {{ mirror: Variable, dataId: object | undefined }} Mirror of a variable, and of which buffer of it */
 
 /**
  * Updates copies of the variables and assigns them.
+ *
+ * @augments {KernelPath<Variable>}
  */
-export class Copies {
+export class Copies extends KernelPath {
   #tf;
-  #specs;
-  /** @type {Map<TFVariable, Mirror>} */
-  #mirrors = new Map();
-  /** @type {Engine | undefined} */
-  #engine;
+  /** The buffer of each variable that its copy equals. @type {WeakMap<TFVariable, object>} */
+  #known = new WeakMap();
 
   /**
    * @param {TF} tf
    * @param {readonly import('./engine.js').SlotSpec[]} specs
    */
   constructor(tf, specs) {
+    super(specs);
     this.#tf = tf;
-    this.#specs = specs;
-  }
-
-  /** @returns {Engine} after the first `add` */
-  get engine() {
-    return /** @type {Engine} */ (this.#engine);
   }
 
   /**
-   * Makes slots.
+   * Makes copies and slots.
    *
    * @param {readonly TFVariable[]} variables that are new
    * @throws {RangeError} if the memory is exhausted
@@ -49,33 +42,22 @@ export class Copies {
       for (const { name, shape } of variables) {
         mirrors.push(new Variable(Memory.default, 'float32', shape, name, true, undefined));
       }
-      if (this.#engine) this.#engine.add(mirrors);
-      else this.#engine = new Engine(mirrors, this.#specs, true);
+      this.take(variables, mirrors);
     } catch (error) {
       for (const mirror of mirrors) mirror.dispose();
       throw error;
     }
-    variables.forEach((variable, i) => this.#mirrors.set(variable, { mirror: mirrors[i], dataId: undefined }));
   }
 
   /**
-   * Frees the slots of a variable.
+   * Frees the copy and the slots of a variable.
    *
    * @param {TFVariable} variable
    */
   remove(variable) {
-    const { mirror } = this.#mirrorOf(variable);
-    this.engine.remove(mirror);
+    const mirror = this.adapterOf(variable);
+    super.remove(variable);
     mirror.dispose();
-    this.#mirrors.delete(variable);
-  }
-
-  /**
-   * @param {TFVariable} variable
-   * @returns {number} its index in the engine
-   */
-  indexOf(variable) {
-    return this.engine.indexOf(this.#mirrorOf(variable).mirror);
   }
 
   /**
@@ -85,8 +67,8 @@ export class Copies {
    */
   stage(gradients) {
     for (const [variable, gradient] of gradients) {
-      const { mirror } = this.#mirrorOf(variable);
-      this.engine.setGradient(this.engine.indexOf(mirror), mirror.placeGradient(gradient.dataSync()));
+      const values = gradient.dataSync();
+      this.engine.setGradient(this.indexOf(variable), this.adapterOf(variable).placeGradient(values));
     }
   }
 
@@ -96,58 +78,24 @@ export class Copies {
    * @param {readonly TFVariable[]} written the variables that it changes
    */
   step(written) {
-    for (const [variable, entry] of this.#mirrors) {
-      if (entry.dataId === variable.dataId) continue;
-      entry.mirror.data.set(variable.dataSync());
-      entry.dataId = variable.dataId;
+    for (const [variable, mirror] of this.adapters) {
+      if (this.#known.get(variable) === variable.dataId) continue;
+      mirror.data.set(variable.dataSync());
+      this.#known.set(variable, variable.dataId);
     }
     this.engine.place();
     this.engine.step();
     for (const variable of written) {
-      const entry = this.#mirrorOf(variable);
-      const value = this.#tf.tensor(entry.mirror.data.slice(), variable.shape);
+      const value = this.#tf.tensor(this.adapterOf(variable).data.slice(), variable.shape);
       variable.assign(value);
       value.dispose();
-      entry.dataId = variable.dataId;
+      this.#known.set(variable, variable.dataId);
     }
-  }
-
-  /** Drops the gradients of the step. */
-  unstage() {
-    for (let i = 0; i < this.engine.variables.length; i++) this.engine.setGradient(i, null);
-  }
-
-  /**
-   * @param {string} name of a slot
-   * @param {TFVariable} variable
-   * @returns {Float32Array} a copy of what it holds
-   */
-  read(name, variable) {
-    return /** @type {Float32Array} */ (this.engine.slot(name)[this.indexOf(variable)].data.slice());
-  }
-
-  /**
-   * Fills a slot.
-   *
-   * @param {string} name
-   * @param {TFVariable} variable
-   * @param {Float32Array} values
-   */
-  write(name, variable, values) {
-    this.engine.slot(name)[this.indexOf(variable)].data.set(values);
   }
 
   /** Frees the copies and the slots. */
   dispose() {
-    this.#engine?.dispose();
-    for (const { mirror } of this.#mirrors.values()) mirror.dispose();
-  }
-
-  /**
-   * @param {TFVariable} variable
-   * @returns {Mirror}
-   */
-  #mirrorOf(variable) {
-    return /** @type {Mirror} */ (this.#mirrors.get(variable));
+    super.dispose();
+    for (const mirror of this.adapters.values()) mirror.dispose();
   }
 }

@@ -2,7 +2,7 @@
  * Steps inside the memory of TensorFlow.js's wasm backend: the kernels work on the variables' own bytes, and the slots
  * are tensors of TensorFlow.js. The only file that knows private parts of that backend.
  */
-import { Engine } from './engine.js';
+import { KernelPath } from './tfjs-kernels.js';
 
 /** @typedef {import('./tfjs.js').TF} TF */
 /** @typedef {import('./tfjs.js').TFTensor} TFTensor */
@@ -175,17 +175,14 @@ class HostTensor {
 
 /**
  * Updates variables where they lie.
+ *
+ * @augments {KernelPath<any>}
  */
-export class InPlace {
+export class InPlace extends KernelPath {
   #tf;
   #host;
-  #specs;
-  /** @type {Map<TFVariable, HostTensor>} */
-  #adapters = new Map();
   /** Copies of gradients that are variables themselves. @type {TFTensor[]} */
   #copies = [];
-  /** @type {Engine | undefined} */
-  #engine;
 
   /**
    * @param {TF} tf
@@ -193,14 +190,9 @@ export class InPlace {
    * @param {readonly import('./engine.js').SlotSpec[]} specs
    */
   constructor(tf, host, specs) {
+    super(specs, (_, __, shape) => /** @type {any} */ (host.zeros(shape)));
     this.#tf = tf;
     this.#host = host;
-    this.#specs = specs;
-  }
-
-  /** @returns {Engine} after the first `add` */
-  get engine() {
-    return /** @type {Engine} */ (this.#engine);
   }
 
   /**
@@ -209,33 +201,7 @@ export class InPlace {
    * @param {readonly TFVariable[]} variables that are new
    */
   add(variables) {
-    const adapters = variables.map((variable) => new HostTensor(this.#host, variable));
-    const engineVariables = /** @type {any} */ (adapters);
-    if (this.#engine) {
-      this.#engine.add(engineVariables);
-    } else {
-      this.#engine = new Engine(engineVariables, this.#specs, true, (_, __, shape) =>
-        /** @type {any} */ (this.#host.zeros(shape)));
-    }
-    variables.forEach((variable, i) => this.#adapters.set(variable, adapters[i]));
-  }
-
-  /**
-   * Frees the slots of a variable.
-   *
-   * @param {TFVariable} variable
-   */
-  remove(variable) {
-    this.engine.remove(/** @type {any} */ (this.#adapters.get(variable)));
-    this.#adapters.delete(variable);
-  }
-
-  /**
-   * @param {TFVariable} variable
-   * @returns {number} its index in the engine
-   */
-  indexOf(variable) {
-    return this.engine.indexOf(/** @type {any} */ (this.#adapters.get(variable)));
+    this.take(variables, variables.map((variable) => new HostTensor(this.#host, variable)));
   }
 
   /**
@@ -259,7 +225,7 @@ export class InPlace {
    * @returns {boolean} whether it lies where a variable lies
    */
   #isVariable({ dataId }) {
-    for (const variable of this.#adapters.keys()) if (variable.dataId === dataId) return true;
+    for (const variable of this.adapters.keys()) if (variable.dataId === dataId) return true;
     return false;
   }
 
@@ -277,41 +243,7 @@ export class InPlace {
 
   /** Drops the gradients of the step. */
   unstage() {
-    for (let i = 0; i < this.engine.variables.length; i++) this.engine.setGradient(i, null);
+    super.unstage();
     for (const copy of this.#copies.splice(0)) copy.dispose();
-  }
-
-  /**
-   * @param {string} name of a slot
-   * @param {TFVariable} variable
-   * @returns {Float32Array} a copy of what it holds
-   */
-  read(name, variable) {
-    return this.#slot(name, variable).data.slice();
-  }
-
-  /**
-   * Fills a slot.
-   *
-   * @param {string} name
-   * @param {TFVariable} variable
-   * @param {Float32Array} values
-   */
-  write(name, variable, values) {
-    this.#slot(name, variable).data.set(values);
-  }
-
-  /**
-   * @param {string} name
-   * @param {TFVariable} variable
-   * @returns {HostTensor}
-   */
-  #slot(name, variable) {
-    return /** @type {any} */ (this.engine.slot(name)[this.indexOf(variable)]);
-  }
-
-  /** Frees the slots. */
-  dispose() {
-    this.#engine?.dispose();
   }
 }
