@@ -591,6 +591,27 @@ onEach('an LSTM trains with the losses of tf.train.rmsprop', async () => {
   assert.ok(ours[7] < ours[0]);
 }, ['wasm', 'cpu']);
 
+onEach('a small CNN trains with the losses of tf.train.rmsprop', async () => {
+  /** @param {tf.Optimizer} optimizer */
+  const losses = async (optimizer) => {
+    const model = tfl.sequential();
+    const kernelInitializer = tfl.initializers.glorotUniform({ seed: 5 });
+    model.add(tfl.layers.conv2d({ filters: 3, kernelSize: 3, activation: 'relu', inputShape: [6, 6, 1], kernelInitializer }));
+    model.add(tfl.layers.maxPooling2d({ poolSize: 2 }));
+    model.add(tfl.layers.flatten());
+    model.add(tfl.layers.dense({ units: 2, activation: 'softmax', kernelInitializer }));
+    model.compile({ optimizer, loss: 'categoricalCrossentropy' });
+    const inputs = tf.tensor4d(randomArray(31, 16 * 36), [16, 6, 6, 1]);
+    const targets = tf.tidy(() => tf.cast(tf.oneHot(tf.tensor1d(Array.from({ length: 16 }, (_, i) => i % 2), 'int32'), 2), 'float32'));
+    const { history } = await model.fit(inputs, targets, { epochs: 8, batchSize: 8, shuffle: false, verbose: 0 });
+    disposeAll(model, inputs, targets, optimizer);
+    return history.loss;
+  };
+  const ours = await losses(rmsprop(tf, 0.01));
+  assert.deepEqual(ours, await losses(tf.train.rmsprop(0.01)));
+  assert.ok(ours[7] < ours[0]);
+}, ['cpu', 'operations']); // the wasm backend has no Conv2DBackpropFilter
+
 // ---- Memory ----
 
 onEach('1 000 steps leave tf.memory() as it is, also with every option, and dispose gives all back', async () => {
