@@ -2,6 +2,7 @@
  * Steps inside the memory of TensorFlow.js's wasm backend: the kernels work on the variables' own bytes, and the slots
  * are tensors of TensorFlow.js. The only file that knows private parts of that backend.
  */
+import { Memory } from './memory.js';
 import { KernelPath } from './tfjs-kernels.js';
 
 /** @typedef {import('./tfjs.js').TF} TF */
@@ -21,18 +22,17 @@ export function hostOf(tf) {
   const { wasm, dataIdMap } = backend;
   const memory = wasm?.wasmMemory ?? wasm?.asm?.memory;
   const has = typeof dataIdMap?.get === 'function' && typeof wasm?.tfjs?.registerTensor === 'function'
-    && typeof wasm.tfjs.disposeData === 'function' && memory?.buffer !== undefined;
+    && typeof wasm.tfjs.disposeData === 'function' && memory instanceof WebAssembly.Memory;
   if (!has) return 'this version of its wasm backend has none of the private parts that this needs';
-  const isShared = Object.prototype.toString.call(memory.buffer) !== '[object ArrayBuffer]';
-  if (isShared) return 'the memory of its wasm backend is shared by threads';
+  if (!(memory.buffer instanceof ArrayBuffer)) return 'the memory of its wasm backend is shared by threads';
   let host = hosts.get(backend);
   if (host === undefined) hosts.set(backend, (host = new Host(tf, backend, memory)));
   return host;
 }
 
 /**
- * The memory of one wasm backend, as the engine sees it. It is never grown from here: every block is a tensor that
- * TensorFlow.js allocates, so that `tf.memory()` counts it.
+ * One wasm backend. Its memory is never grown from here: every block is a tensor that TensorFlow.js allocates, so that
+ * `tf.memory()` counts it.
  */
 class Host {
   #tf;
@@ -48,34 +48,19 @@ class Host {
   constructor(tf, backend, wasmMemory) {
     this.#tf = tf;
     this.#backend = backend;
-    this.wasmMemory = wasmMemory;
-  }
-
-  /** @returns {ArrayBuffer} the bytes; another object after the memory has grown */
-  get buffer() {
-    return this.wasmMemory.buffer;
-  }
-
-  /**
-   * @param {number} bytes
-   * @returns {number} a multiple of 8
-   * @throws {RangeError} if the memory is exhausted
-   */
-  allocate(bytes) {
-    const block = this.zeros([Math.ceil(bytes / 4)]);
-    const { byteOffset } = block;
-    this.#blocks.set(byteOffset, block);
-    return byteOffset;
-  }
-
-  /**
-   * Takes a block back.
-   *
-   * @param {number} byteOffset what `allocate` returned
-   */
-  free(byteOffset) {
-    this.#blocks.get(byteOffset)?.dispose();
-    this.#blocks.delete(byteOffset);
+    this.memory = new Memory({
+      memory: wasmMemory,
+      allocate: (bytes) => {
+        const block = this.zeros([Math.ceil(bytes / 4)]);
+        const { byteOffset } = block;
+        this.#blocks.set(byteOffset, block);
+        return byteOffset;
+      },
+      free: (byteOffset) => {
+        this.#blocks.get(byteOffset)?.dispose();
+        this.#blocks.delete(byteOffset);
+      },
+    });
   }
 
   /**
@@ -128,13 +113,20 @@ class Host {
 
 /** A tensor of TensorFlow.js as the engine sees it. Its address is asked anew each time. */
 class HostTensor {
+  #host;
+
   /**
-   * @param {Host} memory
+   * @param {Host} host
    * @param {TFTensor} tensor
    */
-  constructor(memory, tensor) {
-    this.memory = memory;
+  constructor(host, tensor) {
+    this.#host = host;
     this.tensor = tensor;
+  }
+
+  /** @returns {Memory} */
+  get memory() {
+    return this.#host.memory;
   }
 
   /** @returns {readonly number[]} */
@@ -159,12 +151,12 @@ class HostTensor {
 
   /** @returns {number} */
   get byteOffset() {
-    return this.memory.record(this.tensor).memoryOffset;
+    return this.#host.record(this.tensor).memoryOffset;
   }
 
   /** @returns {Float32Array} a view that is right until the memory grows */
   get data() {
-    return new Float32Array(this.memory.buffer, this.byteOffset, this.size);
+    return new Float32Array(/** @type {ArrayBuffer} */ (this.memory.buffer), this.byteOffset, this.size);
   }
 
   /** Frees it. */
