@@ -37,6 +37,7 @@ export class Engine {
   #memory;
   #kernels;
   #specs;
+  #makeZeros;
   /** @type {Variable[]} */
   #variables = [];
   /** @type {Map<Variable, number>} */
@@ -73,12 +74,14 @@ export class Engine {
    * @param {readonly SlotSpec[]} specs
    * @param {boolean} [isChecked] the caller has checked them; with `setValue` before each step anything will do that
    *   has the memory, dtype, shape and size of a variable
+   * @param {typeof zerosOf} [makeZeros] makes the slots, where a host owns the memory and all that lies in it
    */
-  constructor(variables, specs, isChecked = false) {
+  constructor(variables, specs, isChecked = false, makeZeros = zerosOf) {
     if (!isChecked) checkVariables(variables);
     this.#memory = variables[0].memory;
     this.#kernels = kernelsOf(this.#memory);
     this.#specs = specs;
+    this.#makeZeros = makeZeros;
     this.#slots = specs.map(({ name, field }) =>
       ({ name, word: layout.tensor[field] / 4, tensors: [], isUsed: true }));
     this.add(variables);
@@ -106,7 +109,7 @@ export class Engine {
     try {
       this.#specs.forEach(({ initial = 0 }, k) => {
         for (const variable of added) {
-          const tensor = zerosOf(this.#memory, variable.dtype, variable.shape);
+          const tensor = this.#makeZeros(this.#memory, variable.dtype, variable.shape);
           slots[k].push(tensor);
           if (initial) tensor.data.fill(initial);
         }
@@ -130,12 +133,11 @@ export class Engine {
     this.#tensorsOffset = this.#optionsOffset + layout.options.size;
     this.#words = new Uint32Array();
     for (const variable of added) {
-      if (this.#variables.at(-1)?.dtype === variable.dtype) this.#runs[this.#runs.length - 1] += 1;
-      else this.#runs.push(1);
       this.#indices.set(variable, this.#variables.length);
       this.#variables.push(variable);
       this.#gradients.push(null);
     }
+    this.#countRuns();
     this.#slots.forEach((slot, k) => slot.tensors.push(...slots[k]));
     this.setWord('sum_squares', block);
     for (const variable of added) {
@@ -143,6 +145,33 @@ export class Engine {
       this.#words[base + layout.tensor.length / 4] = variable.size;
       this.#words[base + layout.tensor.dtype / 4] = DTYPES[/** @type {'float32' | 'float64'} */ (variable.dtype)];
     }
+  }
+
+  /**
+   * Forgets a variable and frees its slots; gradients staged for the step to come are dropped.
+   *
+   * @param {Variable} variable
+   */
+  remove(variable) {
+    const index = this.indexOf(variable);
+    if (index < 0) return;
+    for (let i = 0; i < this.#variables.length; i++) this.setGradient(i, null);
+    for (const { tensors } of this.#slots) tensors.splice(index, 1)[0].dispose();
+    for (const list of [this.#variables, this.#gradients, this.#values, this.#updates]) list.splice(index, 1);
+    this.#indices = new Map(this.#variables.map((other, i) => [other, i]));
+    const { size } = layout.tensor;
+    const start = this.#tensorsOffset + index * size;
+    const end = this.#tensorsOffset + (this.#variables.length + 1) * size;
+    new Uint8Array(this.#memory.buffer).copyWithin(start, start + size, end);
+    this.#countRuns();
+  }
+
+  #countRuns() {
+    this.#runs = [];
+    this.#variables.forEach(({ dtype }, i) => {
+      if (i > 0 && this.#variables[i - 1].dtype === dtype) this.#runs[this.#runs.length - 1] += 1;
+      else this.#runs.push(1);
+    });
   }
 
   /** @returns {readonly Variable[]} in the order in which they came */

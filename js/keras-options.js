@@ -49,7 +49,7 @@ const RULE = { rho: 0.9, momentum: 0, epsilon: 1e-7, centered: false };
  *
  * @type {Record<string, { rule: number, prefix: string, defaults: Record<string, any>, isOld: boolean }>}
  */
-const GENERATIONS = {
+export const GENERATIONS = {
   'keras': {
     rule: constants.RMS_RULE_KERAS,
     prefix: 'rm_sprop',

@@ -10,10 +10,10 @@ import { Engine, checkVariables, constants } from './engine.js';
 import { gradientsOf, setAll, unzip } from './gradients.js';
 import { autoName, camelCase, snakeCase } from './naming.js';
 import {
-  HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive,
-  withRule,
+  SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive, withRule,
 } from './keras-options.js';
 import { sumOfSquaresByRow, updateRows } from './keras-rows.js';
+import { exclusionOf, writeConstants } from './keras-step.js';
 import {
   IndexedSlices, checkGradient, checkSlices, denseOf, describe, isIndexedSlices, isTensor, isVariable, scalar,
   typedCopy, zerosOf,
@@ -29,7 +29,7 @@ import {
 /** @typedef {import('./keras-options.js').Rate} Rate */
 /** @typedef {import('./keras-options.js').Source} Source */
 /** @typedef {import('./keras-options.js').SlotName} SlotName */
-/** @typedef {{ name: string, field: import('./engine.js').OptionField, source: Source }} Asked */
+/** @typedef {import('./keras-step.js').Asked} Asked */
 /** @typedef {import('./keras-options.js').RMSpropOptions} RMSpropOptions */
 
 /**
@@ -398,17 +398,11 @@ export class RMSprop {
    */
   excludeFromWeightDecay(options) {
     this.#ready('excludeFromWeightDecay');
-    knownOptions('excludeFromWeightDecay', options, ['variables', 'names']);
-    const variables = array('variables', options.variables ?? []);
-    const names = [options.names ?? []].flat();
-    for (const variable of variables) if (!isVariable(variable)) throw typeError('variables', 'variables', variable);
-    for (const name of names) if (!(name instanceof RegExp)) ofType('names', name, 'string');
+    const isExcluded = exclusionOf(options, isVariable);
     if (this.#engine && this.#generation.isOld) {
       throw new RangeError('excludeFromWeightDecay can only be used before the optimizer is built');
     }
-    const patterns = names.map((name) => (name instanceof RegExp ? name : patternOf(name)));
-    this.#isExcluded = (variable) =>
-      variables.includes(variable) || patterns.some((pattern) => variable.name.search(pattern) >= 0);
+    this.#isExcluded = isExcluded;
     this.#writeConstants();
   }
 
@@ -878,32 +872,11 @@ export class RMSprop {
 
   /** Tells the engine what does not change from step to step. */
   #writeConstants() {
-    const options = this.#options;
-    const { clipnorm, globalClipnorm, clipvalue, weightDecay } = options;
-    this.#flags = 0;
-    if (weightDecay !== null) this.#flags |= constants.RMS_DECAY_WEIGHTS;
-    if (this.#lossScale !== null) this.#flags |= constants.RMS_UNSCALE;
-    // A limit of 0 or below is none, as in Keras.
-    if (clipnorm > 0) this.#flags |= constants.RMS_CLIP_BY_NORM;
-    else if (globalClipnorm > 0) this.#flags |= constants.RMS_CLIP_BY_GLOBAL_NORM;
-    else if (clipvalue > 0) this.#flags |= constants.RMS_CLIP_BY_VALUE;
     const engine = this.#engine;
     if (!engine) return;
-    this.#asked = [];
-    engine.setWord('rule', this.#generation.rule);
-    for (const [name, field] of HYPERPARAMETERS) {
-      const source = options[name];
-      if (typeof source === 'number') engine.setNumber(field, source);
-      else this.#asked.push({ name, field, source });
-    }
-    engine.setNumber('weight_decay', weightDecay ?? 0);
-    engine.setNumber('loss_scale', this.#lossScale ?? 1);
-    engine.setNumber('accumulation_steps', options.gradientAccumulationSteps ?? 1);
-    engine.setNumber('clip_value', clipvalue ?? 0);
-    const limit = clipnorm ?? globalClipnorm ?? 0;
-    // The kernels round 1 / limit, as Keras 3; tf.keras rounds the limit before it divides.
-    const isRounded = this.#generation.isOld && engine.variables[0]?.dtype === 'float32';
-    engine.setNumber('clip_norm', isRounded ? Math.fround(limit) : limit);
+    ({ flags: this.#flags, asked: this.#asked } = writeConstants(
+      engine, this.#options, this.#lossScale, this.#generation,
+    ));
     engine.variables.forEach((variable, i) => engine.setKeepsWeights(i, this.#isExcluded(variable)));
   }
 
@@ -950,20 +923,6 @@ function checkAttached(flat) {
   if (flat.buffer.byteLength > 0) return;
   throw new Error('the buffer of aggregateGradients must stay attached, but the memory grew while the hook ran: make '
     + 'tensors before, or give the Memory more initialBytes');
-}
-
-/**
- * @param {string} text a regular expression of Python's; it may begin with flags
- * @returns {RegExp}
- * @throws {RangeError} if it is none of JavaScript's, which has no such forms as `(?P<name>…)`
- */
-function patternOf(text) {
-  const [, flags, pattern] = /** @type {RegExpExecArray} */ (/^(?:\(\?([ims]+)\))?(.*)$/s.exec(text));
-  try {
-    return new RegExp(pattern, flags);
-  } catch {
-    throw rangeError('names', 'regular expressions', text);
-  }
 }
 
 /** @param {readonly Tensor[]} tensors */

@@ -1,0 +1,500 @@
+/**
+ * RMSprop as an optimizer of TensorFlow.js: its names, defaults, calls and weights, with the options of Keras's RMSprop
+ * besides. How variables are updated is for the files tfjs-….js; `tf` itself is handed in, nothing of it is imported.
+ */
+import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { constants } from './engine.js';
+import {
+  GENERATIONS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, revive,
+} from './keras-options.js';
+import { exclusionOf, writeConstants } from './keras-step.js';
+import { snakeCase } from './naming.js';
+import { isSchedule } from './schedule-marker.js';
+import { State } from './tfjs-state.js';
+
+/**
+ * @typedef {object} TFTensor what is used of a `tf.Tensor`
+ * @property {string} dtype
+ * @property {number[]} shape
+ * @property {number} size
+ * @property {object} dataId
+ * @property {boolean} isDisposed
+ * @property {() => any} dataSync
+ * @property {() => Promise<any>} data
+ * @property {() => void} dispose
+ */
+/**
+ * @typedef {TFTensor & { name: string, trainable: boolean, assign: (value: any) => void }} TFVariable what is used of a
+ *   `tf.Variable`
+ */
+/**
+ * @typedef {'add' | 'addN' | 'backend' | 'clone' | 'dispose' | 'div' | 'engine' | 'fill' | 'getBackend' | 'keep'
+ *   | 'lessEqual' | 'maximum' | 'minimum' | 'mul' | 'reshape' | 'scalar' | 'sqrt' | 'square' | 'sub' | 'sum' | 'tensor'
+ *   | 'tidy' | 'where' | 'zeros'} TFFunction
+ */
+/**
+ * @typedef {Record<TFFunction, (...args: any[]) => any> & {
+ *   Optimizer: abstract new (...args: any[]) => any,
+ *   serialization: { registerClass: (...args: any[]) => any },
+ * }} TF what is used of `@tensorflow/tfjs` or `@tensorflow/tfjs-core`, version 4
+ */
+/** @typedef {{ name: string, tensor: TFTensor }} NamedTensor */
+/** @typedef {import('./keras-options.js').Rate} Rate */
+/** @typedef {import('./keras-options.js').Hyperparameter} Hyperparameter */
+/** @typedef {'learningRate' | 'rule' | 'aggregateGradients' | 'jitCompile' | 'isLegacyOptimizer'} NotCommon */
+/** @typedef {Omit<import('./keras-options.js').RMSpropOptions, NotCommon>} CommonOptions */
+/**
+ * @typedef {object} OwnOptions
+ * @property {Rate} learningRate a number, a schedule, or a callback that gets the number of `applyGradients` calls
+ *   before this one
+ * @property {Hyperparameter} [decay] of the mean square, default 0.9; `rho` is another name of it
+ */
+/** @typedef {CommonOptions & OwnOptions} TFRMSpropOptions the options of the main entry's RMSprop, but for its hook */
+/**
+ * @typedef {object} RMSpropExtension what the optimizer has beyond `tf.Optimizer`
+ * @property {Rate} learningRate the current rate; to be set, as the main entry's RMSprop has it
+ * @property {number} iterations updates made
+ * @property {<R>(fn: () => R) => R} withAverages runs a function, sync or async, on the averages
+ * @property {() => void} finalizeVariableValues copies the averages into the variables, for good
+ * @property {(options: { variables?: readonly TFVariable[], names?: RegExp | string | readonly (RegExp | string)[] })
+ *   => void} excludeFromWeightDecay leaves variables out of weight decay
+ */
+
+/** tfjs's name of each slot by the kernels' name, in the order of its weights, then those that it does not have. */
+const NAMES = Object.freeze(/** @type {Record<string, string>} */ ({
+  mean_square: 'rms',
+  momentum: 'momentum',
+  mean_gradient: 'mg',
+  average: 'average',
+  accumulator: 'gradient_accumulator',
+}));
+
+const { defaults, ...GENERATION } = GENERATIONS.keras;
+const OPTIONS = Object.freeze([...Object.keys(defaults), 'decay']);
+const DISPOSED = 'it is disposed';
+
+/** The class made for each `tf`. @type {WeakMap<object, any>} */
+const classes = new WeakMap();
+
+/**
+ * RMSprop for TensorFlow.js, to be used wherever `tf.train.rmsprop` is. Also in its positional form:
+ * `rmsprop(tf, learningRate, decay, momentum, epsilon, centered)`.
+ *
+ * @template {TF} T
+ * @param {T} tf `@tensorflow/tfjs`, or `@tensorflow/tfjs-core` with a backend
+ * @param {TFRMSpropOptions | Rate} options or the learning rate
+ * @param {Hyperparameter} [decay]
+ * @param {Hyperparameter} [momentum]
+ * @param {Hyperparameter | null} [epsilon]
+ * @param {boolean} [centered]
+ * @returns {InstanceType<T['Optimizer']> & RMSpropExtension}
+ * @throws {TypeError} for an unknown option, naming the nearest known one, or one of the wrong kind
+ * @throws {RangeError} for NaN, infinity, and what Keras refuses
+ * @throws {Error} without a learning rate, as `tf.train.rmsprop`
+ */
+export function rmsprop(tf, options, decay, momentum, epsilon, centered) {
+  const isPositional = options === null || typeof options !== 'object' || isSchedule(options);
+  const given = isPositional
+    ? { learningRate: options, decay, momentum, epsilon: epsilon ?? undefined, centered }
+    : options;
+  return new (register(tf))(given);
+}
+
+/**
+ * Makes the optimizer known to TensorFlow.js, so that models saved with it can be loaded; `rmsprop` does it too.
+ *
+ * @template {TF} T
+ * @param {T} tf
+ * @returns {new (options: TFRMSpropOptions) => InstanceType<T['Optimizer']> & RMSpropExtension} its class
+ */
+export function register(tf) {
+  let made = classes.get(tf);
+  if (made === undefined) {
+    made = makeClass(tf);
+    classes.set(tf, made);
+    tf.serialization.registerClass(made);
+  }
+  return made;
+}
+
+/**
+ * @param {unknown} given
+ * @returns {Record<string, any>} Keras's options, checked
+ */
+function optionsOf(given) {
+  knownOptions('rmsprop', given, OPTIONS);
+  const { decay, ...others } = /** @type {Record<string, any>} */ (given);
+  if (others.learningRate == null) throw new Error('learningRate for RMSPropOptimizer must be defined.');
+  if (decay !== undefined) {
+    if (others.rho !== undefined) throw new TypeError('decay and rho are one option, got both');
+    checkHyperparameter('decay', decay);
+  }
+  return checkOptions({ ...others, rho: decay ?? others.rho }, GENERATIONS.keras);
+}
+
+/**
+ * @param {Record<string, any>} options
+ * @returns {import('./engine.js').SlotSpec[]} in the order of the weights
+ */
+function specsOf(options) {
+  // As tfjs has it, the momentum has its slot in any case.
+  const asked = SLOTS.filter(([name, , isAsked]) => name === 'momentum' || isAsked(options)).map(([, field]) => field);
+  const fields = /** @type {import('./engine.js').SlotField[]} */ (Object.keys(NAMES));
+  return fields.filter((field) => asked.includes(field)).map((field) => ({ name: NAMES[field], field }));
+}
+
+/**
+ * @param {TF} tf
+ * @returns {any} the class of its optimizers
+ */
+function makeClass(tf) {
+  return class RMSpropWasm extends tf.Optimizer {
+    static className = 'RMSpropWasm';
+
+    #options;
+    #specs;
+    #state;
+    #flags = 0;
+    /** The hyperparameters that are asked in each update. @type {import('./keras-step.js').Asked[]} */
+    #asked = [];
+    /** @type {(variable: TFVariable) => boolean} */
+    #isExcluded = () => false;
+    /** What `getWeights` returned last. @type {TFTensor[]} */
+    #weights = [];
+    /** Why no call can be made now. @type {string | undefined} */
+    #blocked;
+
+    /** @param {TFRMSpropOptions} options */
+    constructor(options) {
+      super();
+      this.#options = optionsOf(options);
+      this.#specs = specsOf(this.#options);
+      this.#state = new State(tf, this.#specs);
+      this.iterations_ = 0;
+    }
+
+    /** @returns {number} calls of `applyGradients`, divided by `gradientAccumulationSteps` if there are such */
+    get iterations() {
+      return this.#updatesIn(this.iterations_);
+    }
+
+    /** @returns {number} the current rate */
+    get learningRate() {
+      const { learningRate } = this.#options;
+      return typeof learningRate === 'number' ? learningRate : evaluate('learningRate', learningRate, this.iterations_);
+    }
+
+    /** @param {Rate} rate a number replaces a number; a callback or schedule replaces anything */
+    set learningRate(rate) {
+      this.#ready('learningRate');
+      checkHyperparameter('learningRate', rate);
+      if (typeof rate === 'number' && typeof this.#options.learningRate !== 'number') {
+        throw typeError('learningRate', 'a callback or schedule as before', rate);
+      }
+      this.#options.learningRate = rate;
+      this.#tellPath();
+    }
+
+    /**
+     * @param {() => any} f
+     * @param {TFVariable[]} [varList]
+     * @returns {{ value: any, grads: any }} the loss, and gradients of it times `lossScaleFactor`: what
+     *   `applyGradients` takes
+     */
+    computeGradients(f, varList) {
+      const { lossScaleFactor: scale } = this.#options;
+      if (scale === null) return super.computeGradients(f, varList);
+      const { value: scaled, grads } = super.computeGradients(() => tf.mul(f(), scale), varList);
+      const value = tf.div(scaled, scale);
+      scaled.dispose();
+      return { value, grads };
+    }
+
+    /**
+     * One call of the rule: an update, or with gradient accumulation a part of one. When it throws, variables, slots
+     * and counter are as before.
+     *
+     * @param {Record<string, TFTensor> | NamedTensor[]} variableGradients by the names of registered variables; a
+     *   variable without a gradient is left out
+     */
+    applyGradients(variableGradients) {
+      this.#ready('applyGradients');
+      const { variables, gradients } = updatesOf(tf, variableGradients);
+      const { emaOverwriteFrequency, gradientAccumulationSteps: steps, emaMomentum, useEma } = this.#options;
+      const calls = this.iterations_;
+      const holds = Boolean(steps) && (calls + 1) % steps !== 0;
+      const updates = this.#updatesIn(calls);
+      const numbers = holds ? [] : this.#ask(calls);
+      if (variables.length > 0) {
+        const { path, isChanged } = this.#state.meet(variables);
+        if (isChanged) this.#tellPath(path);
+        const overwrites = useEma && emaOverwriteFrequency && (updates + 1) % emaOverwriteFrequency === 0;
+        try {
+          path.stage(gradients);
+          this.#asked.forEach(({ field }, i) => holds || path.engine.setNumber(field, numbers[i]));
+          // Keras's first average is a copy.
+          path.engine.setNumber('ema_momentum', updates ? emaMomentum : 0);
+          path.engine.setWord('flags', this.#flags | (holds ? constants.RMS_HOLD : 0)
+            | (overwrites ? constants.RMS_OVERWRITE : 0));
+          let written = holds ? [] : [...gradients.keys()];
+          if (overwrites) written = [...this.#state.variables];
+          path.step(written);
+        } finally {
+          path.unstage();
+        }
+      }
+      this.incrementIterations();
+    }
+
+    /** Counts a call; tfjs's own goes by `iterations`, which are updates here. */
+    incrementIterations() {
+      this.iterations_ += 1;
+    }
+
+    /**
+     * @param {number} calls of `applyGradients` before this one
+     * @returns {number[]} what callbacks and schedules say
+     */
+    #ask(calls) {
+      this.#blocked = 'a callback runs';
+      try {
+        return this.#sources().map(({ name, source }) => evaluate(name, source, calls));
+      } finally {
+        this.#blocked = undefined;
+      }
+    }
+
+    /** @returns {{ name: string, source: any }[]} the hyperparameters that are no numbers, in the order of `#asked` */
+    #sources() {
+      return ['learningRate', 'rho', 'momentum', 'epsilon']
+        .map((name) => ({ name, source: this.#options[name] }))
+        .filter(({ source }) => typeof source !== 'number');
+    }
+
+    /** @param {import('./tfjs-state.js').Path} [path] default the one in use, if there is one */
+    #tellPath(path = this.#state.path) {
+      if (path === undefined) return;
+      const { engine } = path;
+      ({ flags: this.#flags, asked: this.#asked } = writeConstants(
+        engine, this.#options, this.#options.lossScaleFactor, GENERATION,
+      ));
+      for (const variable of this.#state.variables) {
+        engine.setKeepsWeights(path.indexOf(variable), this.#isExcluded(variable));
+      }
+    }
+
+    /**
+     * @returns {Promise<NamedTensor[]>} the counter and all slots, in the order and by the names of tfjs; the tensors
+     *   are copies that belong to the optimizer, until the next call or `dispose`
+     */
+    async getWeights() {
+      this.#ready('getWeights');
+      for (const tensor of this.#weights) tensor.dispose();
+      const entries = this.#state.save();
+      const named = [{ name: 'iter', tensor: tf.keep(tf.scalar(this.iterations_, 'int32')) }];
+      for (const { name: slot } of this.#specs) {
+        for (const { name, shape, slots } of entries) {
+          named.push({ name: `${name}/${slot}`, tensor: tf.keep(tf.tensor(slots[slot].slice(), shape)) });
+        }
+      }
+      this.#weights = named.map(({ tensor }) => tensor);
+      return named;
+    }
+
+    /**
+     * Takes over what `getWeights` gave, here or of a `tf.train.rmsprop`. Slots of variables that are not known yet
+     * are theirs when they come: by name, or, if a loaded model has given them other names, in order.
+     *
+     * @param {NamedTensor[]} weightValues
+     * @throws {TypeError | RangeError} if they are anything else; nothing has changed then
+     */
+    async setWeights(weightValues) {
+      this.#ready('setWeights');
+      const weights = array('weightValues', weightValues);
+      if (weights.length === 0) throw rangeError('weightValues', 'at least the counter', weights);
+      const values = await Promise.all(weights.map(({ tensor }) => tensor.data()));
+      this.#ready('setWeights');
+      const [iterations] = values[0];
+      if (values[0].length !== 1) throw rangeError('iter', 'one number', values[0]);
+      integer('iter', iterations, 0, 2 ** 31 - 1);
+      this.#state.load(entriesOf(weights.slice(1), values.slice(1), this.#specs.map(({ name }) => name)));
+      this.iterations_ = iterations;
+    }
+
+    /** @returns {Record<string, unknown>} tfjs's five options, and the others that are given */
+    getConfig() {
+      const { learningRate, rho: decay, momentum, epsilon, centered, ...others } = this.#options;
+      const given = Object.entries(others).filter(([name, value]) => value !== defaults[name]);
+      const config = { learningRate, decay, momentum, epsilon, centered, ...Object.fromEntries(given) };
+      return Object.fromEntries(Object.entries(config).map(([name, value]) => [name, configOf(value)]));
+    }
+
+    /**
+     * @param {new (options: any) => any} cls
+     * @param {Record<string, any>} config what `getConfig` gave, as tfjs hands it over
+     * @returns {any}
+     */
+    static fromConfig(cls, config) {
+      const { customObjects = {}, ...entries } = config;
+      const options = Object.entries(entries).map(([name, value]) => [name, revive(kerasConfig(value), customObjects)]);
+      return new cls(Object.fromEntries(options));
+    }
+
+    /**
+     * Leaves variables out of weight decay, from the next step on. A later call replaces an earlier one.
+     *
+     * @param {object} options
+     * @param {readonly TFVariable[]} [options.variables]
+     * @param {RegExp | string | readonly (RegExp | string)[]} [options.names] searched for in the variables' names
+     */
+    excludeFromWeightDecay(options) {
+      this.#ready('excludeFromWeightDecay');
+      this.#isExcluded = exclusionOf(options, (value) => typeof /** @type {any} */ (value)?.assign === 'function');
+      this.#tellPath();
+    }
+
+    /** Copies the averages into the variables, for good. Without `useEma`, and before the first step, does nothing. */
+    finalizeVariableValues() {
+      this.#ready('finalizeVariableValues');
+      if (this.#options.useEma && this.iterations_ > 0) this.#assignAverages();
+    }
+
+    #assignAverages() {
+      for (const variable of this.#state.variables) {
+        const average = tf.tensor(this.#state.read(NAMES.average, variable), variable.shape);
+        variable.assign(average);
+        average.dispose();
+      }
+    }
+
+    /**
+     * Runs a function with the averages in the variables and puts the weights back afterwards, bit for bit, also when
+     * the function throws or its promise is rejected. Before the first step the weights are their own averages.
+     *
+     * @template R
+     * @param {() => R} fn sync or async; the optimizer cannot be used while it runs
+     * @returns {R} what `fn` returns
+     * @throws {RangeError} without `useEma`
+     */
+    withAverages(fn) {
+      this.#ready('withAverages');
+      ofType('fn', fn, 'function');
+      const { useEma } = this.#options;
+      if (!useEma) throw rangeError('useEma', 'true for withAverages', useEma);
+      const variables = this.iterations_ > 0 ? this.#state.variables : [];
+      const weights = variables.map((variable) => tf.keep(tf.tensor(variable.dataSync().slice(), variable.shape)));
+      if (this.iterations_ > 0) this.#assignAverages();
+      this.#blocked = 'withAverages runs';
+      const restore = () => {
+        this.#blocked = undefined;
+        variables.forEach((variable, i) => {
+          if (!variable.isDisposed) variable.assign(weights[i]);
+          weights[i].dispose();
+        });
+      };
+      let result;
+      try {
+        result = /** @type {any} */ (fn());
+      } catch (error) {
+        restore();
+        throw error;
+      }
+      if (typeof result?.then === 'function') return /** @type {any} */ (Promise.resolve(result).finally(restore));
+      restore();
+      return result;
+    }
+
+    /** Frees the slots; the variables stay. Calling it again does nothing. */
+    dispose() {
+      if (this.#blocked === DISPOSED) return;
+      this.#ready('dispose');
+      this.#blocked = DISPOSED;
+      this.#state.dispose();
+      for (const tensor of this.#weights) tensor.dispose();
+    }
+
+    /**
+     * @param {number} calls of `applyGradients`
+     * @returns {number} how many updates they were
+     */
+    #updatesIn(calls) {
+      return Math.floor(calls / (this.#options.gradientAccumulationSteps || 1));
+    }
+
+    /** @param {string} call */
+    #ready(call) {
+      if (this.#blocked) throw new Error(`${call} of the optimizer cannot be used: ${this.#blocked}`);
+    }
+  };
+}
+
+/**
+ * @param {TF} tf
+ * @param {unknown} given names and gradients
+ * @returns {{ variables: TFVariable[], gradients: Map<TFVariable, TFTensor> }} all variables that are named, and the
+ *   gradients of those that have one
+ * @throws {Error | TypeError | RangeError} naming the first that is no gradient of a variable
+ */
+function updatesOf(tf, given) {
+  const { registeredVariables } = tf.engine();
+  const pairs = Array.isArray(given)
+    ? given.map(({ name, tensor }) => [name, tensor])
+    : Object.entries(ofType('variableGradients', given, 'object'));
+  /** @type {Set<TFVariable>} */
+  const variables = new Set();
+  /** @type {Map<TFVariable, TFTensor>} */
+  const gradients = new Map();
+  for (const [name, gradient] of pairs) {
+    const variable = registeredVariables[name];
+    if (variable === undefined || variable.isDisposed) throw new Error(`there is no variable ${show(name)}`);
+    if (variables.has(variable)) throw rangeError('variableGradients', 'each variable once', name);
+    if (variable.dtype !== 'float32') throw typeError(`variable ${show(name)}`, 'float32', variable.dtype);
+    variables.add(variable);
+    if (gradient == null) continue;
+    const what = `gradient of variable ${show(name)}`;
+    if (typeof gradient.dataSync !== 'function') throw typeError(what, 'a tensor', gradient);
+    if (gradient.isDisposed) throw new Error(`${what} is disposed`);
+    if (gradient.dtype !== 'float32') throw typeError(what, 'float32', gradient.dtype);
+    if (gradient.size !== variable.size) throw rangeError(what, `of ${variable.size} elements`, gradient.size);
+    gradients.set(variable, gradient);
+  }
+  return { variables: [...variables], gradients };
+}
+
+/**
+ * @param {NamedTensor[]} weights without the counter
+ * @param {any[]} values of each
+ * @param {string[]} slotNames
+ * @returns {import('./tfjs-state.js').Entry[]} by variable
+ * @throws {RangeError} if not every variable has all slots, or there are others
+ */
+function entriesOf(weights, values, slotNames) {
+  /** @type {Map<string, import('./tfjs-state.js').Entry>} */
+  const entries = new Map();
+  weights.forEach(({ name: weight, tensor: { shape } }, i) => {
+    const split = weight.lastIndexOf('/');
+    const [name, slot] = [weight.slice(0, split), weight.slice(split + 1)];
+    if (!slotNames.includes(slot)) throw rangeError('weightValues', `of the slots ${slotNames}`, weight);
+    let entry = entries.get(name);
+    if (entry === undefined) entries.set(name, (entry = { name, shape, slots: {} }));
+    if (`${entry.shape}` !== `${shape}`) throw rangeError(weight, `of shape [${entry.shape}]`, `[${shape}]`);
+    if (Object.hasOwn(entry.slots, slot)) throw rangeError('weightValues', 'each weight once', weight);
+    entry.slots[slot] = Float32Array.from(values[i]);
+  });
+  for (const { name, slots } of entries.values()) {
+    for (const slot of slotNames) {
+      if (!Object.hasOwn(slots, slot)) throw rangeError('weightValues', `with ${name}/${slot}`, weights);
+    }
+  }
+  return [...entries.values()];
+}
+
+/**
+ * @param {any} value in a config
+ * @returns {any} the same with the keys of objects as Keras spells them: loading a model, tfjs spells them its own way
+ */
+function kerasConfig(value) {
+  if (Array.isArray(value)) return value.map(kerasConfig);
+  if (typeof value !== 'object' || value === null || isSchedule(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [snakeCase(name), kerasConfig(inner)]));
+}
