@@ -48,8 +48,8 @@ export function writeConstants(engine, options, lossScale, { rule, isOld }) {
   engine.setNumber('accumulation_steps', options.gradientAccumulationSteps ?? 1);
   engine.setNumber('clip_value', clipvalue ?? 0);
   const limit = clipnorm ?? globalClipnorm ?? 0;
-  // The kernels round 1 / limit, as Keras 3; tf.keras rounds the limit before it divides.
-  const isRounded = isOld && engine.variables[0]?.dtype === 'float32';
+  // For the global norm the kernels round 1 / limit, as Keras 3; tf.keras rounds the limit before it divides.
+  const isRounded = isOld && !(clipnorm > 0) && engine.variables[0]?.dtype === 'float32';
   engine.setNumber('clip_norm', isRounded ? Math.fround(limit) : limit);
   return { flags, asked };
 }
