@@ -58,7 +58,7 @@ export const defaults = Object.freeze({
 /** The share of all steps in which the learning rate rises. */
 const WARMUP = 0.1;
 /** The stream of the seed that orders the examples; the model's weights have stream 0. */
-const ORDER = 1;
+export const ORDER = 1;
 
 /**
  * Checks what neither the model nor the optimizer checks.

@@ -7,6 +7,7 @@
  */
 import * as jax from '@jax-js/jax';
 import { applyUpdates, rmsprop } from 'rmsprop-wasm/jax';
+import { inTurn, summary } from './turns.js';
 
 const { numpy: np, tree, jit } = jax;
 const rounds = Number(process.argv[2] ?? 30);
@@ -63,10 +64,10 @@ for (const [model, shapes] of Object.entries(models)) {
       },
     };
   });
-  for (let round = 0; round < rounds + warmUp; round++) for (const run of runs) await run.step();
+  for (let round = 0; round < rounds + warmUp; round++) for (const run of inTurn(runs, round)) await run.step();
   console.log(`${model} parameters`);
   for (const { name, times } of runs) {
-    const sorted = times.slice(warmUp).sort((a, b) => a - b);
-    console.log(`  ${name}: ${sorted[0].toFixed(0)} / ${sorted[sorted.length >> 1].toFixed(0)}`);
+    const { minimum, median } = summary(times.slice(warmUp));
+    console.log(`  ${name}: ${minimum.toFixed(0)} / ${median.toFixed(0)}`);
   }
 }

@@ -5,6 +5,7 @@
 import '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { rmsprop } from 'rmsprop-wasm/tfjs';
+import { inTurn, summary } from './turns.js';
 
 const STEPS = 400;
 const WARM_UP = 100;
@@ -16,12 +17,6 @@ const models = [
   ['1M parameters in one tensor', [[1024, 1024]]],
 ];
 
-/**
- * @param {number[]} times
- * @returns {number} the middle one, in milliseconds
- */
-const median = (times) => [...times].sort((a, b) => a - b)[times.length >> 1];
-
 await tf.setBackend('wasm');
 for (const [what, shapes] of models) {
   const gradients = shapes.map((shape) => tf.randomNormal(shape, 0, 1, 'float32', SEED));
@@ -32,7 +27,7 @@ for (const [what, shapes] of models) {
   });
   const [ours, theirs] = rivals;
   for (let step = 0; step < STEPS; step++) {
-    for (const { optimizer, pairs, times } of step % 2 ? [ours, theirs] : [theirs, ours]) {
+    for (const { optimizer, pairs, times } of inTurn(rivals, step)) {
       const start = performance.now();
       optimizer.applyGradients(pairs);
       if (step >= WARM_UP) times.push(performance.now() - start);
@@ -40,7 +35,7 @@ for (const [what, shapes] of models) {
   }
   // What was computed is looked at: the two must agree.
   const distances = ours.variables.map((v, i) => tf.tidy(() => tf.max(tf.abs(tf.sub(v, theirs.variables[i]))).dataSync()[0]));
-  const [a, b] = rivals.map(({ times }) => median(times));
+  const [a, b] = rivals.map(({ times }) => summary(times).median);
   console.log(`${what}: ${a.toFixed(3)} ms, tf.train.rmsprop ${b.toFixed(3)} ms, ${(b / a).toFixed(1)} times as fast; `
     + `largest distance of a weight ${Math.max(...distances)}`);
   for (const { optimizer, variables } of rivals) {
