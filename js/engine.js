@@ -422,11 +422,6 @@ export class Engine {
     }
   }
 
-  /** @returns {boolean} whether all variables are of one type */
-  get isOfOneType() {
-    return this.#runs.length === 1;
-  }
-
   /**
    * `step` for a clip by the global norm over gradients in another order than that of the variables, or of which some
    * are not staged.

@@ -44,6 +44,8 @@ export class State {
   #path;
   /** @type {Set<TFVariable>} */
   #variables = new Set();
+  /** Whether the path has not been told yet what belongs to its variables. */
+  #isStale = false;
   /** What was loaded before its variables were known. @type {Entry[]} */
   #pending = [];
   /** Whether some of it has gone to variables of its names, so that the rest waits for its own. */
@@ -86,6 +88,7 @@ export class State {
     }
     let path = this.#path;
     const hasMoved = path === undefined || this.#backend !== this.#tf.backend();
+    if (hasMoved || added.length > 0 || gone.length > 0) this.#isStale = true;
     if (path === undefined || hasMoved) path = this.#move();
     if (added.length > 0) path.add(added);
     for (const variable of added) this.#variables.add(variable);
@@ -95,7 +98,9 @@ export class State {
       this.#pending = this.#pending.filter((entry) => !used.has(entry));
       this.#isNamed = true;
     }
-    return { path, isChanged: hasMoved || added.length > 0 || gone.length > 0 };
+    const isChanged = this.#isStale;
+    this.#isStale = false;
+    return { path, isChanged };
   }
 
   /** @returns {Path} for the backend in use, with all that is known */
@@ -184,7 +189,8 @@ export class State {
       && variables.every(({ shape }, i) => `${entries[i].shape}` === `${shape}`);
     if (fits) return new Map(variables.map((variable, i) => [variable, entries[i]]));
     const names = variables.map(({ name }) => show(name)).join(', ');
-    throw new RangeError(`the weights that were set are not those of the variables ${names}`);
+    throw new RangeError(`the weights that were set are not those of the variables ${names}: the first step after they `
+      + 'were set must have all variables they belong to, or variables of the same names');
   }
 
   /**

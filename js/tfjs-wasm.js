@@ -208,6 +208,7 @@ export class InPlace extends KernelPath {
         read = this.#tf.keep(this.#tf.tensor(gradient.dataSync(), gradient.shape));
         this.#copies.push(read);
       }
+      this.#host.record(read);
       this.engine.setGradient(this.indexOf(variable), /** @type {any} */ (new HostTensor(this.#host, read)));
     }
   }
@@ -228,6 +229,8 @@ export class InPlace extends KernelPath {
    */
   step(written) {
     for (const variable of written) this.#host.own(variable);
+    // A tensor of another backend comes here when it is asked for, and the memory may grow for it: not within `place`.
+    for (const adapter of this.adapters.values()) if (!adapter.isDisposed) this.#host.record(adapter.tensor);
     this.engine.place();
     this.engine.step();
     for (const variable of written) this.#host.invalidate(variable);

@@ -5,7 +5,7 @@
 import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { constants } from './engine.js';
 import {
-  GENERATIONS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, revive,
+  GENERATIONS, HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, revive,
 } from './keras-options.js';
 import { exclusionOf, writeConstants } from './keras-step.js';
 import { snakeCase } from './naming.js';
@@ -94,6 +94,9 @@ const classes = new WeakMap();
  */
 export function rmsprop(tf, options, decay, momentum, epsilon, centered) {
   const isPositional = options === null || typeof options !== 'object' || isSchedule(options);
+  if (!isPositional && [decay, momentum, epsilon, centered].some((value) => value !== undefined)) {
+    throw new TypeError('rmsprop must be given options or positional arguments, got both');
+  }
   const given = isPositional
     ? { learningRate: options, decay, momentum, epsilon: epsilon ?? undefined, centered }
     : options;
@@ -130,6 +133,17 @@ function optionsOf(given) {
     checkHyperparameter('decay', decay);
   }
   return checkOptions({ ...others, rho: decay ?? others.rho }, GENERATIONS.keras);
+}
+
+/**
+ * @param {string} option
+ * @param {string} name the callback had
+ * @returns {() => number} stands for a callback that a file could not hold, so that the rest can be loaded
+ */
+function lostCallback(option, name) {
+  return { [name]() {
+    throw new Error(`${option} was a callback, which no file holds: set learningRate, or make a new optimizer`);
+  } }[name];
 }
 
 /**
@@ -246,6 +260,27 @@ function makeClass(tf) {
       this.incrementIterations();
     }
 
+    /**
+     * As tfjs's own, but a step that fails leaves no tensors behind.
+     *
+     * @param {() => TFTensor} f returns the loss, a scalar
+     * @param {boolean} [returnCost]
+     * @param {TFVariable[]} [varList] default all trainable variables
+     * @returns {TFTensor | null} the loss, if asked for
+     */
+    minimize(f, returnCost = false, varList) {
+      const { value, grads } = this.computeGradients(f, varList);
+      let isReturned = false;
+      try {
+        this.applyGradients(varList ? varList.map(({ name }) => ({ name, tensor: grads[name] })) : grads);
+        isReturned = returnCost;
+      } finally {
+        tf.dispose(grads);
+        if (!isReturned) value.dispose();
+      }
+      return returnCost ? value : null;
+    }
+
     /** Counts a call; tfjs's own goes by `iterations`, which are updates here. */
     incrementIterations() {
       this.iterations_ += 1;
@@ -266,15 +301,14 @@ function makeClass(tf) {
 
     /** @returns {{ name: string, source: any }[]} the hyperparameters that are no numbers, in the order of `#asked` */
     #sources() {
-      return ['learningRate', 'rho', 'momentum', 'epsilon']
-        .map((name) => ({ name, source: this.#options[name] }))
+      return HYPERPARAMETERS.map(([name]) => ({ name, source: this.#options[name] }))
         .filter(({ source }) => typeof source !== 'number');
     }
 
     /** @param {import('./tfjs-state.js').Path} [path] default the one in use, if there is one */
     #tellPath(path = this.#state.path) {
-      if (path === undefined) return;
-      const { engine } = path;
+      const engine = path?.engine;
+      if (!path || !engine) return;
       ({ flags: this.#flags, asked: this.#asked } = writeConstants(
         engine, this.#options, this.#options.lossScaleFactor, GENERATION,
       ));
@@ -311,6 +345,10 @@ function makeClass(tf) {
     async setWeights(weightValues) {
       this.#ready('setWeights');
       const weights = array('weightValues', weightValues);
+      weights.forEach((weight, i) => {
+        if (typeof weight?.tensor?.data === 'function') return;
+        throw typeError(`weightValues[${i}]`, '{ name, tensor }', weight);
+      });
       if (weights.length === 0) throw rangeError('weightValues', 'at least the counter', weights);
       const values = await Promise.all(weights.map(({ tensor }) => tensor.data()));
       this.#ready('setWeights');
@@ -331,12 +369,17 @@ function makeClass(tf) {
 
     /**
      * @param {new (options: any) => any} cls
-     * @param {Record<string, any>} config what `getConfig` gave, as tfjs hands it over
-     * @returns {any}
+     * @param {Record<string, any>} config what `getConfig` gave, as tfjs hands it over; callbacks are looked up in its
+     *   `customObjects`
+     * @returns {any} an optimizer; where it had a callback that is not there, it throws when that is asked
      */
     static fromConfig(cls, config) {
       const { customObjects = {}, ...entries } = config;
-      const options = Object.entries(entries).map(([name, value]) => [name, revive(kerasConfig(value), customObjects)]);
+      const options = Object.entries(entries).map(([name, given]) => {
+        const value = kerasConfig(given);
+        const isLost = value?.class_name === 'function' && !Object.hasOwn(customObjects, value.config);
+        return [name, isLost ? lostCallback(name, value.config) : revive(value, customObjects)];
+      });
       return new cls(Object.fromEntries(options));
     }
 
@@ -360,11 +403,12 @@ function makeClass(tf) {
     }
 
     #assignAverages() {
-      for (const variable of this.#state.variables) {
-        const average = tf.tensor(this.#state.read(NAMES.average, variable), variable.shape);
-        variable.assign(average);
-        average.dispose();
-      }
+      tf.tidy(() => {
+        const { variables } = this.#state;
+        const averages = variables.map((variable) =>
+          tf.tensor(this.#state.read(NAMES.average, variable), variable.shape));
+        variables.forEach((variable, i) => variable.assign(averages[i]));
+      });
     }
 
     /**
@@ -382,8 +426,17 @@ function makeClass(tf) {
       const { useEma } = this.#options;
       if (!useEma) throw rangeError('useEma', 'true for withAverages', useEma);
       const variables = this.iterations_ > 0 ? this.#state.variables : [];
-      const weights = variables.map((variable) => tf.keep(tf.tensor(variable.dataSync().slice(), variable.shape)));
-      if (this.iterations_ > 0) this.#assignAverages();
+      /** @type {TFTensor[]} */
+      const weights = [];
+      try {
+        for (const variable of variables) {
+          weights.push(tf.keep(tf.tensor(variable.dataSync().slice(), variable.shape)));
+        }
+        if (this.iterations_ > 0) this.#assignAverages();
+      } catch (error) {
+        for (const weight of weights) weight.dispose();
+        throw error;
+      }
       this.#blocked = 'withAverages runs';
       const restore = () => {
         this.#blocked = undefined;

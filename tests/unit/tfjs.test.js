@@ -802,3 +802,85 @@ test('options are checked as everywhere, and a rate is asked for as tfjs does', 
   assert.throws(() => make(tf, 0.1).withAverages(() => {}), /useEma/);
   assert.equal(make(tf, decaying(0.5, 10, 0.5)).learningRate, 0.5);
 });
+
+test('wasm: gradients that come from another backend, and make the memory grow, are those of the step', async () => {
+  await tf.setBackend('wasm');
+  const [size, rate] = [4e6, 0.5];
+  const { wasm } = /** @type {any} */ (tf.backend());
+  const wasmMemory = wasm.wasmMemory ?? wasm.asm.memory;
+  const kept = [];
+  let grown = 0;
+  const w = tf.variable(tf.zeros([size]));
+  const [ours, theirs] = [rmsprop(tf, rate), tf.train.rmsprop(rate)];
+  const v = tf.variable(tf.zeros([size]));
+  for (const gradient of [1, -3, 2, 5, -1, 4]) {
+    await tf.setBackend('cpu');
+    const grads = tf.fill([size], gradient);
+    await tf.setBackend('wasm');
+    const { byteLength } = wasmMemory.buffer;
+    ours.applyGradients({ [w.name]: grads });
+    grown += Number(wasmMemory.buffer.byteLength > byteLength);
+    theirs.applyGradients({ [v.name]: grads });
+    kept.push(grads);
+    assert.equal(w.dataSync()[size - 1], v.dataSync()[size - 1]);
+  }
+  assert.ok(grown > 0, 'the memory grew within a step');
+  for (const it of [ours, theirs, v, w, ...kept]) it.dispose();
+});
+
+test('a model saved with a callback can be loaded; the callback is missed when it is asked', async () => {
+  await tf.setBackend('cpu');
+  const { learningRate, ...config } = rmsprop(tf, { learningRate: 0.1 }).getConfig();
+  const Class = /** @type {any} */ (register(tf));
+  const asked = rmsprop(tf, { learningRate: function mine() { return 0.1; } }).getConfig();
+  const loaded = Class.fromConfig(Class, asked);
+  const v = tf.variable(tf.tensor1d([1]));
+  const gradient = { [v.name]: tf.tensor1d([1]) };
+  assert.throws(() => loaded.applyGradients(gradient), /learningRate was a callback, which no file holds: set learningRate/);
+  assert.deepEqual([v.dataSync()[0], loaded.iterations, loaded.getConfig()], [1, 0, asked]);
+  loaded.learningRate = () => 0.1;
+  loaded.applyGradients(gradient);
+  assert.equal(loaded.iterations, 1);
+  assert.equal(learningRate, 0.1);
+  assert.deepEqual(Object.keys(config), ['decay', 'momentum', 'epsilon', 'centered']);
+});
+
+test('a step that fails for want of memory for a slot is told its options when it is made again', async () => {
+  await tf.setBackend('wasm');
+  let fails = true;
+  // The same backend, but unknown to the package, which keeps the `tf` that it knows a backend from.
+  const backend = Object.create(tf.backend());
+  const failing = {
+    ...tf,
+    backend: () => backend,
+    keep(/** @type {any} */ made) {
+      if (fails) throw new Error('mine');
+      return tf.keep(made);
+    },
+  };
+  const [v, w] = [tf.variable(tf.tensor1d([1])), tf.variable(tf.tensor1d([1]))];
+  const [ours, plain] = [rmsprop(failing, 0.1), rmsprop(tf, 0.2)];
+  const gradient = tf.tensor1d([1]);
+  assert.throws(() => ours.applyGradients({ [v.name]: gradient }), /mine/);
+  fails = false;
+  ours.learningRate = 0.2;
+  ours.excludeFromWeightDecay({ names: 'none' });
+  ours.applyGradients({ [v.name]: gradient });
+  plain.applyGradients({ [w.name]: gradient });
+  assert.equal(v.dataSync()[0], w.dataSync()[0]);
+  assert.equal(ours.iterations, 1);
+  for (const it of [ours, plain, v, w, gradient]) it.dispose();
+});
+
+test('minimize leaves no tensors behind when the step fails, and options do not go with positions', async () => {
+  await tf.setBackend('cpu');
+  const v = tf.variable(tf.tensor1d([1]));
+  const optimizer = rmsprop(tf, () => NaN);
+  const loss = () => /** @type {tf.Scalar} */ (tf.sum(tf.square(v)));
+  const { numTensors } = tf.memory();
+  for (let i = 0; i < 3; i++) assert.throws(() => optimizer.minimize(loss, false, [v]), /learningRate at step 0 must be/);
+  assert.equal(tf.memory().numTensors, numTensors);
+  assert.throws(() => rmsprop(tf, { learningRate: 0.1 }, 0.5), /options or positional arguments, got both/);
+  optimizer.dispose();
+  v.dispose();
+});
