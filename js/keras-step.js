@@ -1,5 +1,6 @@
 /**
- * How Keras's options become those of the kernels, for every optimizer that has them.
+ * What optimizers with Keras's options have in common around a step: how the options become those of the kernels, which
+ * variables do not decay, and what runs on averages.
  */
 import { array, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { constants } from './engine.js';
@@ -52,6 +53,27 @@ export function writeConstants(engine, options, lossScale, { rule, isOld }) {
   const isRounded = isOld && !(clipnorm > 0) && engine.variables[0]?.dtype === 'float32';
   engine.setNumber('clip_norm', isRounded ? Math.fround(limit) : limit);
   return { flags, asked };
+}
+
+/**
+ * Runs a function and then what puts things back, also when the function throws or its promise is rejected.
+ *
+ * @template R
+ * @param {() => R} fn sync or async
+ * @param {() => void} restore
+ * @returns {R} what `fn` returns
+ */
+export function restoring(fn, restore) {
+  let result;
+  try {
+    result = /** @type {any} */ (fn());
+  } catch (error) {
+    restore();
+    throw error;
+  }
+  if (typeof result?.then === 'function') return /** @type {any} */ (Promise.resolve(result).finally(restore));
+  restore();
+  return result;
 }
 
 /**

@@ -13,7 +13,7 @@ import {
   SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive, withRule,
 } from './keras-options.js';
 import { sumOfSquaresByRow, updateRows } from './keras-rows.js';
-import { exclusionOf, writeConstants } from './keras-step.js';
+import { exclusionOf, restoring, writeConstants } from './keras-step.js';
 import {
   IndexedSlices, checkGradient, checkSlices, denseOf, describe, isIndexedSlices, isTensor, isVariable, scalar,
   typedCopy, zerosOf,
@@ -371,20 +371,10 @@ export class RMSprop {
     const weights = variables.map(({ data }) => data.slice());
     setAll('average', variables, engine.slot('average'));
     this.#blocked = 'withAverages runs';
-    const restore = () => {
+    return restoring(fn, () => {
       this.#blocked = undefined;
       variables.forEach((variable, i) => variable.isDisposed || variable.set(weights[i]));
-    };
-    let result;
-    try {
-      result = /** @type {any} */ (fn());
-    } catch (error) {
-      restore();
-      throw error;
-    }
-    if (typeof result?.then === 'function') return /** @type {any} */ (Promise.resolve(result).finally(restore));
-    restore();
-    return result;
+    });
   }
 
   /**

@@ -7,7 +7,7 @@ import { constants } from './engine.js';
 import {
   GENERATIONS, HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, revive,
 } from './keras-options.js';
-import { exclusionOf, writeConstants } from './keras-step.js';
+import { exclusionOf, restoring, writeConstants } from './keras-step.js';
 import { snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { State } from './tfjs-state.js';
@@ -438,23 +438,13 @@ function makeClass(tf) {
         throw error;
       }
       this.#blocked = 'withAverages runs';
-      const restore = () => {
+      return restoring(fn, () => {
         this.#blocked = undefined;
         variables.forEach((variable, i) => {
           if (!variable.isDisposed) variable.assign(weights[i]);
           weights[i].dispose();
         });
-      };
-      let result;
-      try {
-        result = /** @type {any} */ (fn());
-      } catch (error) {
-        restore();
-        throw error;
-      }
-      if (typeof result?.then === 'function') return /** @type {any} */ (Promise.resolve(result).finally(restore));
-      restore();
-      return result;
+      });
     }
 
     /** Frees the slots; the variables stay. Calling it again does nothing. */
