@@ -52,14 +52,16 @@ const steps = [
   },
   {
     name: 'Node, SIMD kernels',
-    commands: [nodeTests('unit', 'golden', 'python')],
+    commands: [nodeTests('unit', 'golden', 'toolkits', 'python')],
     env: { RMSPROP_KERNELS: 'simd' },
   },
   {
     name: 'Node, scalar kernels',
-    commands: [nodeTests('unit', 'golden')],
+    commands: [nodeTests('unit', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
+  // One file at a time: a browser wants the machine for itself.
+  { name: 'browsers', commands: [[...nodeTests('browsers'), '--test-concurrency=1']] },
 ];
 
 /**
