@@ -60,8 +60,8 @@ const steps = [
     commands: [nodeTests('unit', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
-  // One file at a time: a browser wants the machine for itself.
-  { name: 'browsers', commands: [[...nodeTests('browsers'), '--test-concurrency=1']] },
+  // A browser wants the machine for itself.
+  { name: 'browsers', commands: [oneByOne(nodeTests('browsers'))] },
 ];
 
 /**
@@ -73,6 +73,14 @@ function nodeTests(...folders) {
     .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
     .map(({ name }) => `tests/${folder}/${name}`));
   return node('--test', '--test-reporter=spec', ...files.sort());
+}
+
+/**
+ * @param {string[]} command of `nodeTests`
+ * @returns {string[]} the same, with one file at a time
+ */
+function oneByOne([program, ...args]) {
+  return [program, '--test-concurrency=1', ...args];
 }
 
 /**
