@@ -31,21 +31,7 @@ after(() => {
 });
 
 /** TensorFlow.js without what the path in place needs: a version of it with other private parts. */
-const withoutPrivateParts = withBackend({});
-
-/** The same with the threaded build, as far as can be seen from outside: Node has the other one only. */
-const withSharedMemory = withBackend({
-  wasm: {
-    wasmMemory: new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }),
-    tfjs: { registerTensor: () => assert.fail(), disposeData: () => assert.fail() },
-  },
-  dataIdMap: { get: () => assert.fail() },
-});
-
-/** @param {object} backend @returns {typeof tf} */
-function withBackend(backend) {
-  return { ...tf, backend: () => /** @type {any} */ (backend) };
-}
+const withoutPrivateParts = { ...tf, backend: () => /** @type {any} */ ({}) };
 
 /**
  * A claim on each backend.
@@ -684,7 +670,7 @@ test('wasm: losses equal those of a run by copies to the bit, for no stale weigh
   const warnings = [];
   console.warn = (/** @type {string} */ text) => warnings.push(text);
   const all = [];
-  for (const one of [tf, withoutPrivateParts, withSharedMemory]) {
+  for (const one of [tf, withoutPrivateParts, withoutPrivateParts]) {
     const optimizer = rmsprop(one, { learningRate: 0.01, momentum: 0.9 });
     const model = perceptron(optimizer);
     all.push(await fit(model, 20));
