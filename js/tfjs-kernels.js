@@ -3,6 +3,7 @@
  * for each variable.
  */
 import { Engine } from './engine.js';
+import { zerosOf } from './tensor.js';
 
 /** @typedef {import('./tfjs.js').TFVariable} TFVariable */
 /** @typedef {import('./engine.js').SlotSpec} SlotSpec */
@@ -77,6 +78,24 @@ export class KernelPath {
    */
   indexOf(variable) {
     return this.engine.indexOf(this.adapterOf(variable));
+  }
+
+  /**
+   * @returns {Float32Array} the gradients of the step, unscaled and accumulated, one variable after the other; zeros
+   *   for a variable that has none
+   * @throws {RangeError} if the memory is exhausted
+   */
+  gather() {
+    const { variables } = this.engine;
+    const length = variables.reduce((total, { size }) => total + size, 0);
+    const all = zerosOf(variables[0].memory, 'float32', [length]);
+    try {
+      this.engine.place();
+      this.engine.prepare(all.byteOffset);
+      return /** @type {Float32Array} */ (all.data.slice());
+    } finally {
+      all.dispose();
+    }
   }
 
   /** Drops the gradients of the step. */

@@ -119,6 +119,22 @@ export class Operations {
     this.#gradients = gradients;
   }
 
+  /**
+   * @returns {Float32Array} the gradients of the step, unscaled and accumulated, one variable after the other; zeros
+   *   for a variable that has none
+   */
+  gather() {
+    const tf = this.#tf;
+    const all = tf.tidy(() => {
+      const prepared = this.#prepared();
+      return tf.concat(this.#variables.map((variable) => tf.reshape(prepared.get(variable) ?? tf.zeros(variable.shape),
+        [variable.size])));
+    });
+    const values = all.dataSync().slice(); // of one variable it may be the gradient itself
+    all.dispose();
+    return values;
+  }
+
   /** Drops the gradients of the step. */
   unstage() {
     this.#gradients = new Map();
@@ -159,9 +175,9 @@ export class Operations {
     /** @type {Map<TFVariable, TFTensor>} */
     const prepared = new Map();
     for (const [variable, gradient] of this.#gradients) {
-      const accumulator = this.#slots.get(variable)?.accumulator;
+      const accumulator = this.#has(constants.RMS_PREPARED) ? undefined : this.#slots.get(variable)?.accumulator;
       let g = tf.reshape(gradient, variable.shape);
-      if (this.#has(constants.RMS_UNSCALE)) g = tf.div(g, scale);
+      if (this.#has(constants.RMS_UNSCALE) && !this.#has(constants.RMS_PREPARED)) g = tf.div(g, scale);
       if (accumulator) g = tf.add(g, accumulator);
       if (accumulator && !this.#has(constants.RMS_HOLD)) g = tf.div(g, steps);
       prepared.set(variable, g);
@@ -209,7 +225,7 @@ export class Operations {
     if (slots.accumulator && !holds) changed.accumulator = tf.zeros(variable.shape);
     if (gradient && holds) changed.accumulator = gradient;
     else if (gradient) this.#move(variable, slots, gradient, changed);
-    if (slots.average) {
+    if (slots.average && (gradient || this.#options.rule !== constants.RMS_RULE_KERAS_2_11)) {
       // a <- ema_momentum a + (1 - ema_momentum) x
       changed.average = tf.add(tf.mul(slots.average, beta), tf.mul(changed.value, 1 - beta));
       if (this.#has(constants.RMS_OVERWRITE)) changed.value = tf.clone(changed.average);

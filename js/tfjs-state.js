@@ -75,7 +75,8 @@ export class State {
    * changed.
    *
    * @param {readonly TFVariable[]} variables
-   * @returns {{ path: Path, isChanged: boolean }} the path that has them; changed: what it was told is to be told again
+   * @returns {{ path: Path, isChanged: boolean, fresh: readonly TFVariable[] }} the path that has them; changed: what
+   *   it was told is to be told again; fresh: those whose slots are zeros
    * @throws {RangeError} if loaded slots do not fit, or the memory is exhausted
    */
   meet(variables) {
@@ -100,7 +101,7 @@ export class State {
     }
     const isChanged = this.#isStale;
     this.#isStale = false;
-    return { path, isChanged };
+    return { path, isChanged, fresh: added.filter((variable) => !loaded.has(variable)) };
   }
 
   /** @returns {Path} for the backend in use, with all that is known */
@@ -144,7 +145,7 @@ export class State {
   /**
    * Takes over slots: those of known variables now, or else of the first that come.
    *
-   * @param {Entry[]} entries
+   * @param {Entry[]} entries none at all: all slots start anew
    * @throws {RangeError} if variables are known and the entries are not theirs; nothing is written then
    */
   load(entries) {
@@ -152,7 +153,8 @@ export class State {
     const before = this.#pending;
     this.#pending = entries;
     this.#isNamed = false;
-    if (variables.length === 0) return;
+    if (entries.length === 0) this.#forget();
+    if (variables.length === 0 || entries.length === 0) return;
     try {
       if (entries.length !== variables.length) {
         throw rangeError('weights', `those of ${variables.length} variables`, entries.length);
@@ -165,6 +167,12 @@ export class State {
       throw error;
     }
     this.#pending = [];
+  }
+
+  /** Forgets all variables: when they come again, their slots are zeros. */
+  #forget() {
+    for (const variable of this.#variables) this.#path?.remove(variable);
+    this.#variables.clear();
   }
 
   /**

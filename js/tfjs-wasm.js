@@ -222,6 +222,17 @@ export class InPlace extends KernelPath {
     return false;
   }
 
+  /** @inheritdoc */
+  gather() {
+    this.#bring();
+    return super.gather();
+  }
+
+  /** Brings all variables here: of another backend they come when they are asked for, and the memory may grow for it. */
+  #bring() {
+    for (const adapter of this.adapters.values()) if (!adapter.isDisposed) this.#host.record(adapter.tensor);
+  }
+
   /**
    * One step, of all variables.
    *
@@ -229,8 +240,7 @@ export class InPlace extends KernelPath {
    */
   step(written) {
     for (const variable of written) this.#host.own(variable);
-    // A tensor of another backend comes here when it is asked for, and the memory may grow for it: not within `place`.
-    for (const adapter of this.adapters.values()) if (!adapter.isDisposed) this.#host.record(adapter.tensor);
+    this.#bring();
     this.engine.place();
     this.engine.step();
     for (const variable of written) this.#host.invalidate(variable);

@@ -99,7 +99,7 @@ async function trainOnWasm() {
   backend.wasm._malloc = _malloc;
   const flat = tf.memory();
   const isInPlace = backend.getMemoryOffset(x.dataId) === place;
-  tf.dispose([optimizer, x, gradients]);
+  tf.dispose([x, gradients]);
   optimizer.dispose();
   const numbers = (/** @type {any} */ { numTensors, numBytes }) => [numTensors, numBytes];
   return {
