@@ -24,7 +24,7 @@ export class Copies extends KernelPath {
    * @param {readonly import('./engine.js').SlotSpec[]} specs
    */
   constructor(tf, specs) {
-    super(specs);
+    super(tf, specs);
     this.#tf = tf;
   }
 

@@ -5,7 +5,10 @@
 import { Engine } from './engine.js';
 import { zerosOf } from './tensor.js';
 
+/** @typedef {import('./tfjs.js').TF} TF */
+/** @typedef {import('./tfjs.js').TFTensor} TFTensor */
 /** @typedef {import('./tfjs.js').TFVariable} TFVariable */
+/** @typedef {Pick<TFTensor, 'data' | 'dataSync' | 'dispose'>} Readable a tensor, or what can be read like one */
 /** @typedef {import('./engine.js').SlotSpec} SlotSpec */
 /** @typedef {import('./tensor.js').Variable} Variable */
 
@@ -15,6 +18,7 @@ import { zerosOf } from './tensor.js';
  * @template {Variable} A what stands for a variable
  */
 export class KernelPath {
+  #tf;
   #specs;
   #makeZeros;
   /** @type {Map<TFVariable, A>} */
@@ -23,10 +27,12 @@ export class KernelPath {
   #engine;
 
   /**
+   * @param {TF} tf
    * @param {readonly SlotSpec[]} specs
    * @param {ConstructorParameters<typeof Engine>[3]} [makeZeros] makes the slots
    */
-  constructor(specs, makeZeros) {
+  constructor(tf, specs, makeZeros) {
+    this.#tf = tf;
     this.#specs = specs;
     this.#makeZeros = makeZeros;
   }
@@ -81,8 +87,8 @@ export class KernelPath {
   }
 
   /**
-   * @returns {Float32Array} the gradients of the step, unscaled and accumulated, one variable after the other; zeros
-   *   for a variable that has none
+   * @returns {Readable} the gradients of the step, unscaled and accumulated, one variable after the other; zeros for a
+   *   variable that has none
    * @throws {RangeError} if the memory is exhausted
    */
   gather() {
@@ -92,7 +98,8 @@ export class KernelPath {
     try {
       this.engine.place();
       this.engine.prepare(all.byteOffset);
-      return /** @type {Float32Array} */ (all.data.slice());
+      const values = all.data.slice();
+      return { dataSync: () => values, data: async () => values, dispose() {} };
     } finally {
       all.dispose();
     }
@@ -110,6 +117,25 @@ export class KernelPath {
    */
   read(name, variable) {
     return /** @type {Float32Array} */ (this.engine.slot(name)[this.indexOf(variable)].data.slice());
+  }
+
+  /**
+   * @param {string} name of a slot
+   * @param {TFVariable} variable
+   * @returns {TFTensor} a copy of what it holds
+   */
+  tensorOf(name, variable) {
+    return this.#tf.tensor(this.read(name, variable), variable.shape);
+  }
+
+  /**
+   * Copies a variable into a slot of it.
+   *
+   * @param {string} name
+   * @param {TFVariable} variable
+   */
+  copyInto(name, variable) {
+    this.write(name, variable, variable.dataSync());
   }
 
   /**

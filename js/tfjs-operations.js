@@ -1,6 +1,6 @@
 /**
  * Steps by operations of TensorFlow.js, on the device, for backends whose memory the kernels cannot reach: the rule of
- * include/rmsprop.h, equal to rounding. Nothing is read back.
+ * include/rmsprop.h, equal to rounding. Nothing is read back, but by `read`, when the state moves to another backend.
  */
 import { constants } from './engine.js';
 
@@ -120,19 +120,16 @@ export class Operations {
   }
 
   /**
-   * @returns {Float32Array} the gradients of the step, unscaled and accumulated, one variable after the other; zeros
-   *   for a variable that has none
+   * @returns {TFTensor} the gradients of the step, unscaled and accumulated, one variable after the other; zeros for a
+   *   variable that has none
    */
   gather() {
     const tf = this.#tf;
-    const all = tf.tidy(() => {
+    return tf.keep(tf.tidy(() => {
       const prepared = this.#prepared();
       return tf.concat(this.#variables.map((variable) => tf.reshape(prepared.get(variable) ?? tf.zeros(variable.shape),
         [variable.size])));
-    });
-    const values = all.dataSync().slice(); // of one variable it may be the gradient itself
-    all.dispose();
-    return values;
+    }));
   }
 
   /** Drops the gradients of the step. */
@@ -272,6 +269,15 @@ export class Operations {
   }
 
   /**
+   * @param {string} name of a slot
+   * @param {TFVariable} variable
+   * @returns {TFTensor} a copy of what it holds
+   */
+  tensorOf(name, variable) {
+    return this.#tf.clone(this.#slot(name, variable).tensor);
+  }
+
+  /**
    * Fills a slot.
    *
    * @param {string} name
@@ -279,8 +285,27 @@ export class Operations {
    * @param {Float32Array} values
    */
   write(name, variable, values) {
+    this.#replace(name, variable, this.#tf.tensor(values.slice(), variable.shape));
+  }
+
+  /**
+   * Copies a variable into a slot of it.
+   *
+   * @param {string} name
+   * @param {TFVariable} variable
+   */
+  copyInto(name, variable) {
+    this.#replace(name, variable, this.#tf.clone(variable));
+  }
+
+  /**
+   * @param {string} name
+   * @param {TFVariable} variable
+   * @param {TFTensor} by
+   */
+  #replace(name, variable, by) {
     const { slots, field, tensor } = this.#slot(name, variable);
-    slots[field] = this.#tf.keep(this.#tf.tensor(values.slice(), variable.shape));
+    slots[field] = this.#tf.keep(by);
     tensor.dispose();
   }
 

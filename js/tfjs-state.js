@@ -111,7 +111,9 @@ export class State {
     try {
       if (known.length > 0) path.add(known);
       for (const variable of known) {
-        for (const { name } of this.#specs) path.write(name, variable, this.read(name, variable));
+        for (const { name } of this.#specs) {
+          path.write(name, variable, /** @type {Path} */ (this.#path).read(name, variable));
+        }
       }
     } catch (error) {
       path.dispose();
@@ -126,20 +128,23 @@ export class State {
   /**
    * @param {string} name of a slot
    * @param {TFVariable} variable that is known
-   * @returns {Float32Array} a copy of what it holds
+   * @returns {TFTensor} a copy of what it holds
    */
-  read(name, variable) {
-    return /** @type {Path} */ (this.#path).read(name, variable);
+  tensorOf(name, variable) {
+    return /** @type {Path} */ (this.#path).tensorOf(name, variable);
   }
 
-  /** @returns {Entry[]} copies of all slots, and of those whose variables have not come yet */
+  /**
+   * @returns {{ name: string, tensor: TFTensor }[]} copies of all slots, and of those whose variables have not come
+   *   yet, in the order of tfjs
+   */
   save() {
-    const known = this.variables.map((variable) => ({
-      name: variable.name,
-      shape: variable.shape,
-      slots: Object.fromEntries(this.#specs.map(({ name }) => [name, this.read(name, variable)])),
-    }));
-    return [...known, ...this.#pending];
+    const { variables } = this;
+    return this.#specs.flatMap(({ name: slot }) => [
+      ...variables.map((variable) => ({ name: `${variable.name}/${slot}`, tensor: this.tensorOf(slot, variable) })),
+      ...this.#pending.map(({ name, shape, slots }) =>
+        ({ name: `${name}/${slot}`, tensor: this.#tf.tensor(slots[slot].slice(), shape) })),
+    ]);
   }
 
   /**

@@ -182,7 +182,7 @@ export class InPlace extends KernelPath {
    * @param {readonly import('./engine.js').SlotSpec[]} specs
    */
   constructor(tf, host, specs) {
-    super(specs, (_, __, shape) => /** @type {any} */ (host.zeros(shape)));
+    super(tf, specs, (_, __, shape) => /** @type {any} */ (host.zeros(shape)));
     this.#tf = tf;
     this.#host = host;
   }
@@ -222,13 +222,13 @@ export class InPlace extends KernelPath {
     return false;
   }
 
-  /** @inheritdoc */
+  /** @returns {import('./tfjs-kernels.js').Readable} see KernelPath */
   gather() {
     this.#bring();
     return super.gather();
   }
 
-  /** Brings all variables here: of another backend they come when they are asked for, and the memory may grow for it. */
+  /** Brings all variables here: from another backend they come when they are asked for, and the memory may grow. */
   #bring() {
     for (const adapter of this.adapters.values()) if (!adapter.isDisposed) this.#host.record(adapter.tensor);
   }

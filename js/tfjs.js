@@ -6,7 +6,7 @@ import { tensorsIn } from './arena.js';
 import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { constants } from './engine.js';
 import {
-  GENERATIONS, HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive,
+  HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive,
 } from './keras-options.js';
 import { exclusionOf, restoring, writeConstants } from './keras-step.js';
 import { snakeCase } from './naming.js';
@@ -29,9 +29,9 @@ import { State } from './tfjs-state.js';
  *   `tf.Variable`
  */
 /**
- * @typedef {'add' | 'addN' | 'backend' | 'clone' | 'concat' | 'dispose' | 'div' | 'engine' | 'fill' | 'getBackend' | 'keep'
- *   | 'lessEqual' | 'maximum' | 'minimum' | 'mul' | 'reshape' | 'scalar' | 'sqrt' | 'square' | 'sub' | 'sum' | 'tensor'
- *   | 'tidy' | 'where' | 'zeros'} TFFunction
+ * @typedef {'add' | 'addN' | 'backend' | 'clone' | 'concat' | 'dispose' | 'div' | 'engine' | 'fill' | 'getBackend'
+ *   | 'keep' | 'lessEqual' | 'maximum' | 'minimum' | 'mul' | 'reshape' | 'scalar' | 'sqrt' | 'square' | 'sub' | 'sum'
+ *   | 'tensor' | 'tidy' | 'where' | 'zeros'} TFFunction
  */
 /**
  * @typedef {Record<TFFunction, (...args: any[]) => any> & {
@@ -65,9 +65,9 @@ import { State } from './tfjs-state.js';
 /**
  * @typedef {object} Update what a call is about to do
  * @property {readonly TFVariable[]} variables
- * @property {Map<TFVariable, TFTensor>} [gradients] unless a hook has them
+ * @property {Map<TFVariable, TFTensor>} [gradients] unless there is a hook that gets them
+ * @property {import('./tfjs-kernels.js').Readable} [gathered] what the hook is to get
  * @property {Float32Array} [flat] what the hook has, or leaves, of all gradients
- * @property {void | Promise<void>} [settled] of the hook
  */
 
 /** tfjs's name of each slot by the kernels' name, in the order of its weights, then those that it does not have. */
@@ -130,7 +130,7 @@ export function register(tf) {
 
 /**
  * @param {unknown} given
- * @param {typeof GENERATIONS[string]} generation
+ * @param {ReturnType<typeof generationOf>} generation
  * @returns {Record<string, any>} Keras's options, checked
  */
 function optionsOf(given, generation) {
@@ -249,9 +249,13 @@ function makeClass(tf) {
     applyGradients(variableGradients) {
       this.#ready('applyGradients');
       const update = this.#begin(variableGradients);
-      if (typeof update.settled?.then === 'function') {
-        update.settled.then(undefined, () => {}); // it is not waited for, and this is what is reported
-        throw new TypeError('aggregateGradients must be synchronous here, got a promise: use applyGradientsAsync');
+      if (update.gathered) {
+        const { settled } = this.#whileBlocked('aggregateGradients runs', () =>
+          ({ settled: this.#runHook(update, update.gathered?.dataSync()) }));
+        if (typeof settled?.then === 'function') {
+          settled.then(undefined, () => {}); // it is not waited for, and this is what is reported
+          throw new TypeError('aggregateGradients must be synchronous here, got a promise: use applyGradientsAsync');
+        }
       }
       this.#finish(update);
     }
@@ -266,44 +270,42 @@ function makeClass(tf) {
     async applyGradientsAsync(variableGradients) {
       this.#ready('applyGradientsAsync');
       const update = this.#begin(variableGradients);
-      if (update.flat) {
-        this.#blocked = 'aggregateGradients has not settled';
-        try {
-          await update.settled;
-        } finally {
-          this.#blocked = undefined;
-        }
+      if (update.gathered) {
+        await this.#whileBlocked('aggregateGradients has not settled', async () =>
+          this.#runHook(update, await update.gathered?.data()));
       }
       this.#finish(update);
       return this.iterations;
     }
 
     /**
-     * Checks what a call is given, and hands it to the hook, if there is one and the call is more than a part of an
-     * update. Nothing is written.
+     * Checks what a call is given. Nothing is written.
      *
      * @param {unknown} variableGradients
-     * @returns {Update}
+     * @returns {Update} with what the hook is to get, if there is one and the call is more than a part of an update
      */
     #begin(variableGradients) {
       const { variables, gradients } = updatesOf(tf, variableGradients);
       if (!this.#aggregate || variables.length === 0 || this.#holds) return { variables, gradients };
       const path = this.#meet(variables);
-      let flat;
       try {
         path.stage(gradients);
         path.engine.setWord('flags', this.#flags);
-        flat = path.gather();
+        return { variables: this.#state.variables, gathered: path.gather() };
       } finally {
         path.unstage();
       }
-      const all = this.#state.variables;
-      this.#blocked = 'aggregateGradients runs';
-      try {
-        return { variables: all, flat, settled: this.#aggregate(flat, { step: this.iterations_, tensors: tensorsIn(all) }) };
-      } finally {
-        this.#blocked = undefined;
-      }
+    }
+
+    /**
+     * @param {Update} update gets what the hook has, or leaves, of all gradients
+     * @param {Float32Array} values gathered
+     * @returns {void | Promise<void>}
+     */
+    #runHook(update, values) {
+      update.gathered?.dispose();
+      update.flat = values.slice();
+      return this.#aggregate?.(update.flat, { step: this.iterations_, tensors: tensorsIn(update.variables) });
     }
 
     /**
@@ -358,7 +360,7 @@ function makeClass(tf) {
       if (isChanged) this.#tellPath(path);
       // An average that begins later begins as a copy.
       if (this.#options.useEma && (this.#generation.isOld || this.#updatesIn(this.iterations_) > 0)) {
-        for (const variable of fresh) path.write(NAMES.average, variable, variable.dataSync());
+        for (const variable of fresh) path.copyInto(NAMES.average, variable);
       }
       return path;
     }
@@ -394,12 +396,21 @@ function makeClass(tf) {
      * @returns {number[]} what callbacks and schedules say
      */
     #ask(calls) {
-      this.#blocked = 'a callback runs';
-      try {
-        return this.#sources().map(({ name, source }) => evaluate(name, source, calls));
-      } finally {
+      return this.#whileBlocked('a callback runs', () =>
+        this.#sources().map(({ name, source }) => evaluate(name, source, calls)));
+    }
+
+    /**
+     * @template R
+     * @param {string} why
+     * @param {() => R} fn sync or async
+     * @returns {R} what it returns; meanwhile no call can be made
+     */
+    #whileBlocked(why, fn) {
+      this.#blocked = why;
+      return restoring(fn, () => {
         this.#blocked = undefined;
-      }
+      });
     }
 
     /** @returns {{ name: string, source: any }[]} the hyperparameters that are no numbers, in the order of `#asked` */
@@ -427,14 +438,8 @@ function makeClass(tf) {
     async getWeights() {
       this.#ready('getWeights');
       for (const tensor of this.#weights) tensor.dispose();
-      const entries = this.#state.save();
-      const named = [{ name: 'iter', tensor: tf.keep(tf.scalar(this.iterations_, 'int32')) }];
-      for (const { name: slot } of this.#specs) {
-        for (const { name, shape, slots } of entries) {
-          named.push({ name: `${name}/${slot}`, tensor: tf.keep(tf.tensor(slots[slot].slice(), shape)) });
-        }
-      }
-      this.#weights = named.map(({ tensor }) => tensor);
+      const named = [{ name: 'iter', tensor: tf.scalar(this.iterations_, 'int32') }, ...this.#state.save()];
+      this.#weights = named.map(({ tensor }) => tf.keep(tensor));
       return named;
     }
 
@@ -467,9 +472,8 @@ function makeClass(tf) {
       const { learningRate, rho: decay, momentum, epsilon, centered, ...others } = this.#options;
       const { defaults, isOld } = this.#generation;
       const given = Object.entries(others).filter(([name, value]) => value !== defaults[name]);
-      const config = {
-        learningRate, decay, momentum, epsilon, centered, ...(isOld && { rule: 'keras-2.11' }), ...Object.fromEntries(given),
-      };
+      if (isOld) given.unshift(['rule', 'keras-2.11']);
+      const config = { learningRate, decay, momentum, epsilon, centered, ...Object.fromEntries(given) };
       return Object.fromEntries(Object.entries(config).map(([name, value]) => [name, configOf(value)]));
     }
 
@@ -511,8 +515,7 @@ function makeClass(tf) {
     #assignAverages() {
       tf.tidy(() => {
         const { variables } = this.#state;
-        const averages = variables.map((variable) =>
-          tf.tensor(this.#state.read(NAMES.average, variable), variable.shape));
+        const averages = variables.map((variable) => this.#state.tensorOf(NAMES.average, variable));
         variables.forEach((variable, i) => variable.assign(averages[i]));
       });
     }
@@ -535,9 +538,7 @@ function makeClass(tf) {
       /** @type {TFTensor[]} */
       const weights = [];
       try {
-        for (const variable of variables) {
-          weights.push(tf.keep(tf.tensor(variable.dataSync().slice(), variable.shape)));
-        }
+        for (const variable of variables) weights.push(tf.keep(tf.clone(variable)));
         if (this.iterations_ > 0) this.#assignAverages();
       } catch (error) {
         for (const weight of weights) weight.dispose();
@@ -615,7 +616,9 @@ function tensorsOf(tf, variables, flat) {
  */
 function updatesOf(tf, given) {
   const { registeredVariables } = tf.engine();
-  const pairs = Array.isArray(given) ? given.map(namedTensor) : Object.entries(ofType('variableGradients', given, 'object'));
+  const pairs = Array.isArray(given)
+    ? given.map(namedTensor)
+    : Object.entries(ofType('variableGradients', given, 'object'));
   /** @type {Set<TFVariable>} */
   const variables = new Set();
   /** @type {Map<TFVariable, TFTensor>} */

@@ -376,11 +376,12 @@ onEach('an asynchronous hook is waited for, whatever happens to gradients, memor
   assert.deepEqual([...valuesOf(x)], [1, 2]);
   for (let step = 0; step < 3; step++) {
     const gradient = tf.tensor1d([step, 7]);
-    const promise = optimizer.applyGradientsAsync([{ name: x.name, tensor: gradient }, { name: still.name, tensor: /** @type {any} */ (null) }]);
+    const promise = optimizer.applyGradientsAsync({ [x.name]: gradient, [still.name]: null });
     gradient.dispose();
     assert.throws(() => apply(optimizer, [x], [Float32Array.of(1, 1)]), /aggregateGradients has not settled/);
     assert.throws(() => optimizer.dispose(), /has not settled/);
     tf.zeros([1 << 20]).dispose();
+    await tf.nextFrame();
     if (step === 1) gone.dispose();
     if (step === 2) await tf.setBackend(backend === 'cpu' ? 'wasm' : 'cpu');
     go();
