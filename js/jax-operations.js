@@ -96,7 +96,7 @@ function tracedCorrection(numpy, decay, counter, dtype) {
     return correction;
   }
   let power = numpy.full([], 1, { dtype });
-  for (let bit = 1, factor = decay; bit < MAX_COUNT; bit *= 2, factor *= factor) {
+  for (let bit = 1, factor = round(decay); bit < MAX_COUNT; bit *= 2, factor *= factor) {
     const isSet = numpy.notEqual(numpy.bitwiseAnd(counter.ref, bit), 0);
     power = numpy.where(isSet, times(numpy, power.ref, factor), power);
   }
@@ -122,8 +122,8 @@ function tracedRate(schedule, counter) {
     cause = error;
   }
   if (isArray(rate) || Number.isFinite(rate)) return rate;
-  throw new TypeError('learningRate must be a schedule of jax-js operations inside of jit, where the count is an array, '
-    + 'or else pass the rate as an argument of the compiled function and take it as learningRate: () => rate', { cause });
+  throw new TypeError('learningRate must be a schedule of jax-js operations inside of jit, where counts are arrays: '
+    + 'or pass the rate as an argument of the compiled function, and take it as learningRate: () => rate', { cause });
 }
 
 /**
@@ -222,7 +222,7 @@ export function operationsPath(jax, options) {
     return { form, slots, gs, xs, isEager: places.every(([, leaf]) => leaf === null || isConcrete(leaf)) };
   };
 
-  // jit would make the smaller of count and limit, plus 1, into the smaller of count + 1, which overflows, and limit + 1.
+  // jit makes the smaller of count and limit, plus 1, into the smaller of count + 1, which overflows, and limit + 1.
   /** @type {(counter: any) => any} consumes it; one more, short of an overflow */
   const incremented = (counter) => counter.ref.add(numpy.notEqual(counter, MAX_COUNT).astype(counter.dtype));
 
