@@ -182,11 +182,7 @@ export class Channel {
   async reduce(round) {
     if (this.#ends.length === 0) throw new GroupError('the replica has left the group');
     if (this.#isRunning) throw new Error(`step ${round.step} cannot begin: the one before has not settled`);
-    if (this.#failure) {
-      const failure = this.#failure;
-      this.#failure = undefined;
-      throw failure;
-    }
+    this.#throwFailure();
     this.#bus.check();
     this.#isRunning = true;
     try {
@@ -200,6 +196,13 @@ export class Channel {
       this.#isRunning = false;
       this.#round = undefined;
     }
+  }
+
+  /** Reports what others have told since the last call. */
+  #throwFailure() {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure;
   }
 
   /** @param {Round} round */
@@ -228,6 +231,7 @@ export class Channel {
   /** @param {Round} round */
   async #follow({ step, values, weight, codec }) {
     await this.#open();
+    this.#throwFailure();
     const own = codec.encode(values, 'own');
     // Rank 0 may have begun up to one time-out later, and then waits for one itself.
     const timeout = 2 * this.#bus.timeout;
