@@ -1,17 +1,18 @@
 /** Programs of this machine: where they are, what they print, and that none outlives the tests. */
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants as modes } from 'node:fs';
+import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 /** The process groups to end with this process. @type {Set<number>} */
 const groups = new Set();
 
-process.on('exit', endAll);
+process.on('exit', () => {
+  for (const group of groups) endGroup(group);
+});
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
-  process.once(signal, () => {
-    endAll();
-    process.kill(process.pid, signal); // by now without a handler of ours
-  });
+  // Left to itself, a signal ends a process without an 'exit', by which Puppeteer ends its browsers too.
+  process.once(signal, () => process.exit(128 + constants.signals[signal]));
 }
 
 /**
@@ -22,7 +23,7 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
 export function whereIs(names, folders = (process.env.PATH ?? '').split(delimiter)) {
   return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((file) => {
     try {
-      accessSync(file, constants.X_OK);
+      accessSync(file, modes.X_OK);
       return true;
     } catch {
       return false;
@@ -78,10 +79,6 @@ function endGroup(group) {
   } catch {
     // It has ended by itself.
   }
-}
-
-function endAll() {
-  for (const group of groups) endGroup(group);
 }
 
 /**

@@ -29,6 +29,9 @@ export async function drivePuppeteer(browser, executablePath, viewport, args) {
     headless: true,
     timeout: start,
     protocolTimeout: command,
+    handleSIGINT: false, // programs.js
+    handleSIGTERM: false,
+    handleSIGHUP: false,
     defaultViewport: null,
     args: browser === 'chrome' ? [...softwareGraphics, ...(root ? ['--no-sandbox'] : []), ...args] : args,
   });
