@@ -11,7 +11,7 @@ process.on('exit', () => {
   for (const group of groups) endGroup(group);
 });
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
-  // Left to itself, a signal ends a process without an 'exit', by which Puppeteer ends its browsers too.
+  // Left to itself, a signal ends a process without an 'exit'.
   process.once(signal, () => process.exit(128 + constants.signals[signal]));
 }
 
@@ -60,12 +60,21 @@ export function start([program, ...args], env) {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   });
   child.once('error', () => {}); // whoever waits for it sees that nothing comes
-  if (child.pid !== undefined) groups.add(child.pid);
+  own(child);
   return child;
 }
 
 /**
- * @param {import('node:child_process').ChildProcess} child of `start`
+ * Lets a program end with this process.
+ *
+ * @param {import('node:child_process').ChildProcess | null} child that leads a process group
+ */
+export function own(child) {
+  if (child?.pid !== undefined) groups.add(child.pid);
+}
+
+/**
+ * @param {import('node:child_process').ChildProcess} child of `start`, or owned
  */
 export function end(child) {
   if (child.pid !== undefined) endGroup(child.pid);
