@@ -70,6 +70,24 @@ test('four threads allocate in one memory at a time, and no block is handed out 
   assert.ok(zeros([1000], { memory }).byteOffset > 0);
 });
 
+test('pages by which another thread grows the memory in between are not handed out', () => {
+  const memory = new Memory({ shared: true, initialBytes: PAGE });
+  const { wasmMemory } = memory;
+  const { grow } = WebAssembly.Memory.prototype;
+  /** @type {[number, number][]} */
+  const theirs = [];
+  wasmMemory.grow = (pages) => {
+    if (theirs.length < 3) theirs.push([grow.call(wasmMemory, 2) * PAGE, 2 * PAGE]);
+    return grow.call(wasmMemory, pages);
+  };
+  for (let i = 0; i < 30; i++) {
+    const bytes = 5000 * i;
+    const at = memory.allocate(bytes);
+    for (const [start, length] of theirs) assert.ok(at + bytes <= start || at >= start + length, `${at} within ${start}`);
+  }
+  assert.equal(theirs.length, 3);
+});
+
 const SIZE = 1003;
 
 /**
@@ -112,11 +130,15 @@ test('with useLocking four threads\' updates of one variable are those of some o
   }
 });
 
-test('without useLocking updates may mix, the global step counts all the same', async () => {
-  const { v, globalStep, answers } = start({ what: 'update', threads: 4, count: 200, useLocking: false });
+test('without useLocking updates may mix, the global step counts all the same', async (t) => {
+  const { v, globalStep, optimizer, answers } = start({ what: 'update', threads: 4, count: 200, useLocking: false });
   await Promise.all(answers);
   assert.equal(globalStep.data[0], 800);
   assert.ok(v.data.every(Number.isFinite));
+  // That nothing is lost may be chance: it is counted by one atomic addition.
+  const { mock } = t.mock.method(Atomics, 'add');
+  optimizer.applyGradients([[gradientOf(1, 0, SIZE), v]], { globalStep });
+  assert.deepEqual(mock.calls.map(({ arguments: [array, ...rest] }) => [array === globalStep.data, ...rest]), [[true, 0, 1]]);
 });
 
 test('a thread that ends while it holds a lock: an error after a time, which has changed nothing', async () => {
