@@ -330,6 +330,19 @@ test('a worker that never answers, or cannot start, is an error of create', asyn
   clearInterval(passing);
 });
 
+test('a bundler for browsers finds nothing of Node\'s, and the script of the workers', async () => {
+  const { build } = await import('esbuild');
+  for (const entry of ['threads', 'worker']) {
+    const { outputFiles: [{ text }], warnings } = await build({
+      entryPoints: [new URL(`../../js/${entry}.js`, import.meta.url).pathname], bundle: true, format: 'esm', platform: 'browser',
+      write: false,
+    });
+    assert.deepEqual(warnings, []);
+    assert.doesNotMatch(text, /import .*["']node:|import\(["']node:|require\(["']/);
+    if (entry === 'threads') assert.match(text, /new Worker\(new URL\("\.\/worker\.js", import\.meta\.url\), \{ type: "module"/);
+  }
+});
+
 test('without memory that can be shared create says what a page needs', async (t) => {
   const scope = /** @type {any} */ (globalThis);
   scope.crossOriginIsolated = false;
