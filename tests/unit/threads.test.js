@@ -225,6 +225,8 @@ test('wrong options are refused by name', async () => {
     for (const wrong of [2, null, {}]) assert.throws(() => make(wrong), /^TypeError: pool must be a ThreadPool, got/);
     assert.doesNotThrow(() => make(undefined));
   }
+  const overwritten = Object.assign(variable([1], { memory: pools[0].memory }), { overwriteWithGradient: true });
+  assert.throws(() => new RMSprop({ pool: pools[0] }).build([overwritten]), /^RangeError: variables must be at least one/);
   const elsewhere = variable([1, 2]);
   assert.throws(() => new RMSprop({ pool: pools[0] }).build([elsewhere]), /^RangeError: variables must be in pool\.memory, got Memory/);
   assert.equal('pool' in new RMSprop({ pool: pools[0] }).getConfig(), false);
