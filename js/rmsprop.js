@@ -237,7 +237,7 @@ export class RMSprop {
       if (other && !(clipnorm > 0) && globalClipnorm > 0) {
         throw typeError(describe(other), `${updated[0].dtype} as the others under globalClipnorm`, other.dtype);
       }
-      const engine = new Engine(updated, this.#slotSpecs(), true, undefined, this.#pool);
+      const engine = new Engine(updated, this.#slotSpecs(), false, undefined, this.#pool);
       try {
         for (const variable of overwritten) {
           const { memory, dtype, shape } = variable;
