@@ -17,12 +17,23 @@ const MAXIMUM_BYTES = 65536 * PAGE;
  * @property {(address: number) => void} free
  */
 
+/** On every memory's prototype, so that two copies of the package (ESM and CommonJS) know each other's. */
+const COUNT = Symbol.for('rmsprop-wasm.Memory');
+
+/**
+ * @param {unknown} value
+ * @returns {value is Memory}
+ */
+export function isMemory(value) {
+  return typeof (/** @type {any} */ (value)?.[COUNT]) === 'function';
+}
+
 /**
  * Counts a tensor in (1) or out (-1) of `memory.tensorCount`; for tensor.js alone.
  *
  * @type {(memory: Memory, change: 1 | -1) => void}
  */
-export let countTensor;
+export const countTensor = (memory, change) => memory[COUNT](change);
 
 /**
  * A growing WebAssembly memory that hands out 64-byte aligned blocks. It takes pages as they are needed, up to its
@@ -45,12 +56,6 @@ export class Memory {
   #used = new Map();
   #bytesInUse = 0;
   #tensorCount = 0;
-
-  static {
-    countTensor = (memory, change) => {
-      memory.#tensorCount += change;
-    };
-  }
 
   /**
    * @param {object} [options]
@@ -125,6 +130,15 @@ export class Memory {
     this.#used.set(byteOffset, needed);
     this.#bytesInUse += needed;
     return byteOffset;
+  }
+
+  /**
+   * Counts a tensor in or out; for tensor.js alone.
+   *
+   * @param {1 | -1} change
+   */
+  [COUNT](change) {
+    this.#tensorCount += change;
   }
 
   /**

@@ -2,7 +2,7 @@
  * Tensors and variables: arrays that lie in linear memory. What an optimizer does with them is not here.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
-import { Memory, countTensor } from './memory.js';
+import { Memory, countTensor, isMemory } from './memory.js';
 import { autoName } from './naming.js';
 
 /** @typedef {'float32' | 'float64' | 'int32'} DType */
@@ -586,7 +586,7 @@ function fill(values, options, make) {
  */
 function placeOf({ dtype = 'float32', memory = Memory.default }) {
   if (!Object.hasOwn(ARRAYS, dtype)) throw typeError('dtype', `one of ${Object.keys(ARRAYS)}`, dtype);
-  if (!(memory instanceof Memory)) throw typeError('memory', 'a Memory', memory);
+  if (!isMemory(memory)) throw typeError('memory', 'a Memory', memory);
   return { dtype, memory };
 }
 
