@@ -29,6 +29,14 @@ export function isMemory(value) {
 }
 
 /**
+ * @param {WebAssembly.Memory} memory
+ * @returns {boolean} whether threads share it; not by `instanceof`, for test runners have an `ArrayBuffer` of their own
+ */
+export function isShared({ buffer }) {
+  return Object.prototype.toString.call(buffer) === '[object SharedArrayBuffer]';
+}
+
+/**
  * Counts a tensor in (1) or out (-1) of `memory.tensorCount`; for tensor.js alone.
  *
  * @type {(memory: Memory, change: 1 | -1) => void}

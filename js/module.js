@@ -4,6 +4,7 @@
  */
 import { knownOptions, typeError } from './check.js';
 import { modules } from './generated/rmsprop.js';
+import { isShared } from './memory.js';
 
 /**
  * @typedef {object} Kernels the functions of include/rmsprop.h; pointers and sizes are numbers
@@ -67,7 +68,7 @@ export function kernelsOf(of) {
   const memory = of.wasmMemory;
   let kernels = instances.get(memory);
   if (kernels === undefined) {
-    const kind = memory.buffer instanceof ArrayBuffer ? 'module' : 'sharedModule';
+    const kind = isShared(memory) ? 'sharedModule' : 'module';
     const module = (compiled[kind] ??= configuration[kind] ?? compile(kind));
     const instance = new WebAssembly.Instance(module, { env: { memory } });
     kernels = /** @type {Kernels} */ (/** @type {unknown} */ (instance.exports));

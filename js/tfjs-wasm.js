@@ -2,7 +2,7 @@
  * Steps inside the memory of TensorFlow.js's wasm backend: the kernels work on the variables' own bytes, and the slots
  * are tensors of TensorFlow.js. The only file that knows private parts of that backend.
  */
-import { Memory } from './memory.js';
+import { Memory, isShared } from './memory.js';
 import { KernelPath } from './tfjs-kernels.js';
 
 /** @typedef {import('./tfjs.js').TF} TF */
@@ -24,7 +24,7 @@ export function hostOf(tf) {
   const has = typeof dataIdMap?.get === 'function' && typeof wasm?.tfjs?.registerTensor === 'function'
     && typeof wasm.tfjs.disposeData === 'function' && memory instanceof WebAssembly.Memory;
   if (!has) return 'this version of its wasm backend has none of the private parts that this needs';
-  if (!(memory.buffer instanceof ArrayBuffer)) return 'the memory of its wasm backend is shared by threads';
+  if (isShared(memory)) return 'the memory of its wasm backend is shared by threads';
   let host = hosts.get(backend);
   if (host === undefined) hosts.set(backend, (host = new Host(tf, backend, memory)));
   return host;

@@ -18,42 +18,93 @@ import { rows } from './rows.js';
 
 /** By the sources, which the other tests hold to the frameworks'. */
 const bits = program(sources);
+const tried = rows({ bits, tarball });
 const isQuick = process.env.CONSUMERS !== 'all';
 
 /** What only the façades and the other parts of the package say: a bundle of RMSprop holds none of it. */
 const elsewhere = ['GATE_GRAPH', 'StepLR', 'addDecayedWeights', 'registerClass', 'getSlotNames', 'loss_scale_optimizer', 'node:'];
 
+const WARNING = /warn|deprecat|⚠|externalized/i;
+
 /** @type {Workspace} */
 let workspace;
+/**
+ * Each project that is there and built, with what is to be noted of it.
+ *
+ * @type {Map<import('./rows.js').Row, { folder: string, note: string }>}
+ */
+const built = new Map();
 
-describe('consumers of the packed tarball', { skip: missing, concurrency: 2 }, () => {
+if (!missing) {
   before(async () => {
     workspace = await Workspace.make();
   });
   after(() => workspace?.remove());
+}
 
-  rows({ bits, tarball }).forEach((row, index) => {
-    const { group, name, of, files, alone, commands, silent, page, bundle } = row;
-    const skip = isQuick && !row.quick && 'npm run test:consumers runs it';
-    test(`${group}: ${name}`, { skip }, async (t) => {
-      const project = workspace.project(`project-${index}`, files, { alone });
+describe('on the packed tarball', { skip: missing, concurrency: 2 }, () => {
+  tried.forEach((row, index) => {
+    const { group, name, of, files, alone, commands } = row;
+    test(`${group}: ${name}`, { skip: skipOf(row) }, async (t) => {
+      const folder = workspace.project(`project-${index}`, files, { alone });
       let output = '';
-      for (const command of commands) output = await run(command, { cwd: project });
-      if (silent) assert.doesNotMatch(output, /warn|deprecat|⚠|externalized/i);
+      for (const command of commands) output = await run(command, { cwd: folder });
+      if (row.silent) assert.doesNotMatch(output, WARNING);
       if (row.bits === 'printed') assert.equal(output.trimEnd().split('\n').at(-1), bits);
-      let note = '';
-      if (bundle !== undefined) note = weigh(join(project, bundle), row.budget ?? Infinity);
-
-      const version = [...new Set(of.map(versionOf))].join(', ');
-      if (page === undefined) record({ group, name, version, note });
-      else await inBrowsers(t, { ...row, page }, project, (browser) => record({ group, name, version: [version, browser].filter(Boolean).join(', '), note }));
+      const note = row.bundle === undefined ? '' : weigh(join(folder, row.bundle), row.budget ?? Infinity);
+      if (note) t.diagnostic(`${name}: ${note}`);
+      built.set(row, { folder, note });
+      if (row.page === undefined) record({ group, name, versions: of.map(versionOf), note });
     });
   });
 });
 
+for (const browser of browsers) {
+  describe(`in ${browser.name}, what the consumers made`, { skip: missing || browser.missing }, () => {
+    /** @type {import('../browsers/page.js').Page} */
+    let page;
+    before(async () => {
+      page = await browser.open();
+    });
+    after(() => page?.close());
+
+    for (const row of tried) {
+      const { group, name, of, page: path } = row;
+      if (path === undefined) continue;
+      test(`${group}: ${name}`, { skip: skipOf(row) }, async () => {
+        const project = built.get(row);
+        assert.ok(project, 'it was built');
+        const earlier = (await page.problems()).length;
+        const [, folder = '', file] = /^(?:(.*)\/)?([^/]*)$/.exec(path) ?? [];
+        // The folder of the page: bundles want to be at the root of their site.
+        /** @type {{ url: string, close: () => Promise<void>, output?: () => string }} */
+        const site = row.server ? await start(row.server, { cwd: project.folder }) : await serve(join(project.folder, folder));
+        try {
+          await page.goto(`${site.url}${file}`);
+          await page.waitFor(() => Boolean(globalThis.document.querySelector('#bits')?.textContent));
+          assert.equal(await page.evaluate(() => globalThis.document.querySelector('#bits')?.textContent), bits);
+          assert.deepEqual((await page.problems()).slice(earlier), []);
+          if (site.output) assert.doesNotMatch(site.output(), WARNING);
+        } finally {
+          await site.close();
+        }
+        record({ group, name, versions: of.map(versionOf), note: project.note, browser: `${browser.name} ${browser.version}` });
+      });
+    }
+  });
+}
+
+/**
+ * @param {import('./rows.js').Row} row
+ * @returns {string | false} why it is skipped
+ */
+function skipOf(row) {
+  return isQuick && !row.quick && 'npm run test:consumers runs it';
+}
+
 /**
  * @param {string} folder
- * @param {number} budget
+ * @param {number} budget bytes
  * @returns {string} what its scripts weigh, for people
  */
 function weigh(folder, budget) {
@@ -63,28 +114,4 @@ function weigh(folder, budget) {
   const bytes = texts.reduce((sum, text) => sum + gzipSync(text, { level: 9 }).length, 0);
   assert.ok(bytes <= budget, `${bytes} bytes gzipped, ${budget} are allowed`);
   return `${(bytes / 1000).toFixed(1)} kB gzipped`;
-}
-
-/**
- * @param {import('node:test').TestContext} t
- * @param {import('./rows.js').Row & { page: string }} row
- * @param {string} project
- * @param {(browser: string) => void} passed
- */
-async function inBrowsers(t, { page: path, server, silent }, project, passed) {
-  // A folder's own: Next.js's bundles want to be at the root of their site.
-  const [, folder = '', file] = /^(?:(.*)\/)?([^/]*)$/.exec(path) ?? [];
-  const served = server ? await start(server, { cwd: project }) : await serve(join(project, folder));
-  t.after(() => served.close());
-  for (const browser of browsers) {
-    await t.test(browser.name, { skip: browser.missing }, async (inner) => {
-      const page = await browser.open(inner);
-      await page.goto(`${served.url}${file}`);
-      await page.waitFor(() => Boolean(document.querySelector('#bits')?.textContent));
-      assert.equal(await page.evaluate(() => document.querySelector('#bits')?.textContent), bits);
-      assert.deepEqual(page.problems, []);
-      passed(`${browser.name} ${browser.version}`);
-    });
-  }
-  if (silent && 'output' in served) assert.doesNotMatch(served.output(), /warn|deprecat|externalized/i);
 }

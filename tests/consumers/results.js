@@ -5,8 +5,9 @@ import { appendFileSync } from 'node:fs';
  * @typedef {object} Result
  * @property {string} group
  * @property {string} name
- * @property {string} version '' where there is none
+ * @property {string[]} versions
  * @property {string} [note] such as a size
+ * @property {string} [browser] in which it ran, with its version
  */
 
 /**
