@@ -4,7 +4,7 @@
  * The process ends with the exit code of the step that failed, or with 0.
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -29,10 +29,9 @@ const steps = [
   { name: 'lint', commands: [node(join(modules, 'eslint/bin/eslint.js'), '.')] },
   { name: 'types', commands: [tsc] },
   {
-    name: 'declarations',
-    before: () => rmSync(join(root, 'dist/types'), { recursive: true, force: true }),
+    name: 'package',
     commands: [
-      [...tsc, '--project', 'tsconfig.types.json'],
+      node('tests/consumers/pack.js'),
       // As a user's compiler sees them, who has nothing but them.
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
         '--lib', 'es2022,dom',
@@ -47,7 +46,6 @@ const steps = [
       ['cmake', '-S', '.', '-B', 'build/test', '-G', 'Ninja'],
       ['cmake', '--build', 'build/test'],
       ['ctest', '--test-dir', 'build/test', '--output-on-failure'],
-      nodeTests('consumers'),
     ],
   },
   {
@@ -60,6 +58,8 @@ const steps = [
     commands: [nodeTests('unit', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
+  // In turns: what builds and what measures nothing may share the machine, browsers may not.
+  { name: 'consumers', commands: [oneByOne(nodeTests('consumers'))] },
   // A browser wants the machine for itself.
   { name: 'browsers', commands: [oneByOne(nodeTests('browsers'))] },
 ];

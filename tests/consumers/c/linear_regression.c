@@ -10,7 +10,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { POINTS = 64, FEATURES = 10, STEPS = 300 };
+#define POINTS 64
+#define FEATURES 10
+#define STEPS 300
 
 static const float truth[FEATURES + 1] = {2, -3, 0.5f, 0, -1, 1.5f, -2, 4, -0.25f, 3, 1}; /* the last is the bias */
 
