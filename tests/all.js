@@ -36,7 +36,7 @@ const steps = [
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
         '--lib', 'es2022,dom',
         ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs'].map((entry) => `dist/types/${entry}.d.ts`)],
-      node('tests/readme-types.js'),
+      node('tests/document-types.js'),
     ],
   },
   { name: 'generated modules are what the sources give', commands: [node('src/build.js', '--check')] },
@@ -58,7 +58,7 @@ const steps = [
     commands: [nodeTests('unit', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
-  // In turns: what builds and what measures nothing may share the machine, browsers may not.
+  // One file after the other: both use the machine to the full.
   { name: 'consumers', commands: [oneByOne(nodeTests('consumers'))] },
   // A browser wants the machine for itself.
   { name: 'browsers', commands: [oneByOne(nodeTests('browsers'))] },
