@@ -35,7 +35,7 @@ const steps = [
       // As a user's compiler sees them, who has nothing but them.
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
         '--lib', 'es2022,dom',
-        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs'].map((entry) => `dist/types/${entry}.d.ts`)],
+        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'threads', 'nats'].map((entry) => `dist/types/${entry}.d.ts`)],
       node('tests/document-types.js'),
     ],
   },
@@ -60,6 +60,7 @@ const steps = [
   },
   // One file after the other: both use the machine to the full.
   { name: 'consumers', commands: [oneByOne(nodeTests('consumers'))] },
+  { name: 'several replicas', commands: [oneByOne(nodeTests('distributed'))] },
   // A browser wants the machine for itself.
   { name: 'browsers', commands: [oneByOne(nodeTests('browsers'))] },
 ];

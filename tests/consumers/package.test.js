@@ -26,13 +26,14 @@ function unpacked(path) {
 }
 
 /** The entries: what can be imported. */
-const entries = ['index', 'jax', 'legacy', 'optax', 'tfjs', 'torch', 'v1'];
+const entries = ['index', 'jax', 'legacy', 'nats', 'optax', 'tfjs', 'threads', 'torch', 'v1'];
 /** The rest of js/, one file a concept. */
 const parts = [
-  'arena', 'check', 'checkpoint', 'clip', 'engine', 'generated/rmsprop', 'gradients', 'jax-arrays', 'jax-kernel', 'jax-operations',
-  'jax-saved', 'keras-options', 'keras-rows', 'keras-step', 'loss-scale', 'math', 'memory', 'module', 'naming', 'optax-options',
-  'optax-schedules', 'optax-state', 'rmsprop', 'safetensors', 'schedule-marker', 'schedules', 'tensor', 'tfjs-copies', 'tfjs-kernels',
-  'tfjs-operations', 'tfjs-state', 'tfjs-wasm', 'torch-clip', 'torch-schedulers', 'tree', 'updates',
+  'arena', 'bfloat16', 'check', 'checkpoint', 'clip', 'engine', 'generated/rmsprop', 'gradients', 'hosts', 'jax-arrays', 'jax-kernel',
+  'jax-operations', 'jax-saved', 'keras-options', 'keras-rows', 'keras-step', 'lock', 'loss-scale', 'math', 'memory', 'module',
+  'naming', 'nats-bus', 'nats-channel', 'nats-frames', 'nats-group', 'optax-options', 'optax-schedules', 'optax-state', 'rmsprop',
+  'safetensors', 'schedule-marker', 'schedules', 'tensor', 'tfjs-copies', 'tfjs-kernels', 'tfjs-operations', 'tfjs-state', 'tfjs-wasm',
+  'torch-clip', 'torch-schedulers', 'tree', 'updates', 'wait', 'work', 'worker',
 ];
 const expected = [
   'CMakeLists.txt', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json',
@@ -80,7 +81,8 @@ test('the modules in it are the embedded ones, whose sources `node src/build.js 
 
 test('it is no larger than the budget', (t) => {
   t.diagnostic(`${report.size} bytes packed, ${report.unpackedSize} unpacked, ${report.files.length} files`);
-  assert.ok(report.size <= 400_000, `${report.size} bytes`);
+  // About a third is the sources with their documentation, a quarter the same as CommonJS, a sixth the declarations.
+  assert.ok(report.size <= 500_000, `${report.size} bytes`);
 });
 
 test('`npm publish --dry-run` says nothing but notices', () => {

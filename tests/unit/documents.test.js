@@ -8,7 +8,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { blocks, documents, readme } from '../documents.js';
+import { blocks, documents } from '../documents.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 // The toolkits are found from here.

@@ -1,6 +1,6 @@
 /**
- * Draws dialects.svg, the plot of the guide about dialects, from runs of the package: one weight under a gradient that stays
- * 0.001, by each framework's rule and defaults.
+ * Draws dialects.svg, the plot of the guide about dialects, from runs of the package: one weight under a gradient that
+ * stays 0.001, by each framework's rule and defaults.
  *
  *     npm run docs:plot               writes it
  *     npm run docs:plot -- --check    writes nothing, and fails when the file is not what the package gives
@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import * as echarts from 'echarts';
 import { RMSprop, variable } from '../../js/index.js';
 import { RMSprop as Legacy } from '../../js/legacy.js';
-import { applyUpdates, disposeState, rmsprop } from '../../js/optax.js';
+import { applyUpdates, rmsprop } from '../../js/optax.js';
 import { RMSprop as Torch } from '../../js/torch.js';
 import { RMSPropOptimizer } from '../../js/v1.js';
 
@@ -91,7 +91,10 @@ function draw(runs) {
     legend: { top: 8, itemGap: 24 },
     grid: { left: 64, right: 24, top: 48, bottom: 48 },
     xAxis: { type: 'value', name: 'step', nameLocation: 'middle', nameGap: 28, min: 0, max: STEPS },
-    yAxis: { type: 'log', name: 'length of a step, in learning rates', nameLocation: 'middle', nameGap: 46, min: 0.001, max: 10 },
+    yAxis: {
+      type: 'log', name: 'length of a step, in learning rates', nameLocation: 'middle', nameGap: 46,
+      min: 0.001, max: 10,
+    },
     series: runs.map(({ name, lengths }, i) => ({
       type: 'line',
       name,

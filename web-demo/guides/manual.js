@@ -1,5 +1,6 @@
 /**
- * The C header as a document: its comments are the text, its declarations the code beneath. For the site of `npm run docs`.
+ * The C header as a document: its comments are the text, its declarations the code beneath. For the site of
+ * `npm run docs`.
  */
 
 /**

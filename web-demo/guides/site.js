@@ -1,6 +1,6 @@
 /**
- * `npm run docs`: the reference of the JavaScript, from the JSDoc of js/, the manual of the C library, from its header, and
- * the guides, as a static site in build/docs. Ends with an error if anything in it leads nowhere.
+ * `npm run docs`: the reference of the JavaScript, from the JSDoc of js/, the manual of the C library, from its header,
+ * and the guides, as a static site in build/docs. Ends with an error if anything in it leads nowhere.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
