@@ -83,6 +83,17 @@ const AGGREGATION_METHODS = [0, 1, 2];
  *     x <- x - momentum
  *
  * Of a sparse gradient only the rows that it names are updated, variable and slots alike.
+ *
+ * @example
+ * ```js
+ * import { variable } from 'rmsprop-wasm';
+ * import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
+ *
+ * const w = variable([1]);
+ * const optimizer = new RMSPropOptimizer({ learningRate: 0.1 });
+ * optimizer.applyGradients([[[1], w]]); // the mean square starts at 1
+ * console.log(w.data[0].toFixed(3), optimizer.getSlotNames().join()); // prints 0.900 momentum,rms
+ * ```
  */
 export class RMSPropOptimizer {
   static GATE_NONE = GATE_NONE;

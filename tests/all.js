@@ -39,6 +39,7 @@ const steps = [
       node('tests/document-types.js'),
     ],
   },
+  { name: 'documentation', commands: [node('web-demo/guides/dialects.js', '--check'), node('web-demo/guides/site.js')] },
   { name: 'generated modules are what the sources give', commands: [node('src/build.js', '--check')] },
   {
     name: 'native',
