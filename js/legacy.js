@@ -89,7 +89,8 @@ const DISPOSED = 'it is disposed';
  *
  * const w = variable([1]);
  * const optimizer = new RMSprop({ learningRate: 0.1 });
- * console.log(optimizer.minimize(() => ({ loss: w.data[0], gradients: [[1]] }), [w]), w.data[0].toFixed(3)); // prints 1 0.684
+ * optimizer.minimize(() => ({ loss: w.data[0], gradients: [[1]] }), [w]);
+ * console.log(optimizer.iterations, w.data[0].toFixed(3)); // prints 1 0.684
  * ```
  */
 export class RMSprop {

@@ -286,10 +286,10 @@ class RmspropState extends TransformState {
  * import { applyUpdates, disposeState, rmsprop } from 'rmsprop-wasm/optax';
  *
  * const optimizer = rmsprop({ learningRate: 0.1 });
- * const params = { layers: [Float32Array.of(1), Float32Array.of(2)] };
+ * const params = { w: Float32Array.of(1, 2) };
  * const state = optimizer.init(params);
- * const [updates] = optimizer.update({ layers: [Float32Array.of(1), Float32Array.of(-1)] }, state);
- * console.log(applyUpdates(params, updates).layers.map(([x]) => x.toFixed(3)).join()); // prints 0.684,2.316
+ * const [updates] = optimizer.update({ w: Float32Array.of(1, -1) }, state);
+ * console.log(Array.from(applyUpdates(params, updates).w, (x) => x.toFixed(3)).join()); // prints 0.684,2.316
  * disposeState(state);
  * ```
  */

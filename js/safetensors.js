@@ -117,7 +117,8 @@ export function readSafetensors(bytes) {
  * const bytes = writeSafetensors(new Map([['w', { dtype: 'F32', shape: [1, 2], data: Float32Array.of(1, 2) }]]), {
  *   format: 'pt',
  * });
- * console.log(readSafetensors(bytes).tensors.get('w')?.shape, readSafetensors(bytes).metadata); // prints [ 1, 2 ] { format: 'pt' }
+ * const { tensors, metadata } = readSafetensors(bytes);
+ * console.log(tensors.get('w')?.shape, metadata); // prints [ 1, 2 ] { format: 'pt' }
  * ```
  */
 export function writeSafetensors(tensors, metadata) {

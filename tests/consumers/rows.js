@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { blocks } from '../documents.js';
 import { program } from './program.js';
 import { node, root, tool } from './projects.js';
 
@@ -20,6 +21,7 @@ import { node, root, tool } from './projects.js';
  * @property {boolean} [silent] whether the tool warns of nothing
  * @property {'printed' | 'checked' | 'none'} bits where the bits are: the last line that is printed; in the project, which
  *   has compared them itself; or nothing runs
+ * @property {string} [prints] that line, where it is not the bits
  * @property {string} [page] in the project or at the server, from which the bits come instead: the text of #bits, in browsers
  * @property {string} [bundle] the folder of scripts to weigh
  * @property {number} [budget] bytes of them, gzipped
@@ -51,6 +53,9 @@ ${FUNCTION}console.log(${BITS});
 `;
 const inPage = `${IMPORT}${FUNCTION}${SHOW}${BITS};\n`;
 
+/** The workers that the guide shows. */
+const guide = blocks('js worker', readFileSync(join(root, 'web-demo/guides/edge-workers.md'), 'utf8'));
+
 /** @type {Row[]} */
 const runtimes = [
   ...[18, 20, 22, 24, 26].flatMap((major) => [
@@ -76,6 +81,13 @@ const runtimes = [
     "import module from 'rmsprop-wasm/rmsprop.wasm';\n",
     'configure({ module });\n',
   ].join('')),
+  ...['workerd,worker,browser', 'worker,browser'].map((conditions, i) => ({
+    ...worker(`workerd, worker ${i + 1} of the guide`, conditions, '', [
+      "import worker from './guide.js';\n",
+      'export default { async test() { console.log(await worker.fetch().text()); } };\n',
+    ].join(''), { 'guide.js': guide[i] }),
+    prints: '9.683772',
+  })),
 ].map((row) => ({ ...row, group: 'Runtimes', quick: true, bits: 'printed' }));
 
 /**
@@ -84,13 +96,17 @@ const runtimes = [
  * @param {string} name
  * @param {string} conditions by which the package is resolved
  * @param {string} imports
+ * @param {string} [main]
+ * @param {Record<string, string>} [more] files
+ * @returns {Pick<Row, 'name' | 'of' | 'files' | 'commands'>}
  */
-function worker(name, conditions, imports) {
+function worker(name, conditions, imports, main = `${FUNCTION}export default { test() { console.log(${BITS}); } };\n`, more = {}) {
   return {
     name,
     of: ['@cloudflare/workerd-linux-64'],
     files: {
-      'worker.js': `${imports}${FUNCTION}export default { test() { console.log(${BITS}); } };\n`,
+      ...more,
+      'worker.js': `${imports}${main}`,
       'worker.capnp': [
         'using Workerd = import "/workerd/workerd.capnp";',
         'const config :Workerd.Config = (services = [(name = "main", worker = (',
