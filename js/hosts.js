@@ -57,8 +57,8 @@ export async function startThread({ onMessage, onEnd }) {
   const threads = await nodeModule('node:worker_threads');
   if (!threads) throw new Error('a ThreadPool needs Worker or node:worker_threads, and there is neither');
   // Not as above: a bundler would take it for a second worker.
-  const script = './worker.js';
-  const worker = new threads.Worker(new URL(script, import.meta.url), { execArgv: [] });
+  const here = import.meta.url;
+  const worker = new threads.Worker(new URL('./worker.js', here), { execArgv: [] });
   worker.on('message', onMessage);
   worker.on('error', (/** @type {Error} */ error) => onEnd(error.message));
   worker.on('exit', (/** @type {number} */ code) => onEnd(`exit code ${code}`));

@@ -286,10 +286,11 @@ class RmspropState extends TransformState {
  * import { applyUpdates, disposeState, rmsprop } from 'rmsprop-wasm/optax';
  *
  * const optimizer = rmsprop({ learningRate: 0.1 });
- * const params = { w: Float32Array.of(1, 2) };
+ * let params = { w: Float32Array.of(1, 2) };
  * const state = optimizer.init(params);
  * const [updates] = optimizer.update({ w: Float32Array.of(1, -1) }, state);
- * console.log(Array.from(applyUpdates(params, updates).w, (x) => x.toFixed(3)).join()); // prints 0.684,2.316
+ * params = applyUpdates(params, updates);
+ * console.log(Array.from(params.w, (x) => x.toFixed(3)).join()); // prints 0.684,2.316
  * disposeState(state);
  * ```
  */

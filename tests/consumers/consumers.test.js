@@ -71,16 +71,22 @@ for (const browser of browsers) {
     for (const row of tried) {
       const { group, name, of, page: path } = row;
       if (path === undefined) continue;
-      test(`${group}: ${name}`, { skip: skipOf(row) }, async () => {
+      test(`${group}: ${name}`, { skip: skipOf(row) }, async (t) => {
         const project = built.get(row);
         assert.ok(project, 'it was built');
         const earlier = (await page.problems()).length;
         const [, folder = '', file] = /^(?:(.*)\/)?([^/]*)$/.exec(path) ?? [];
         // The folder of the page: bundles want to be at the root of their site.
         /** @type {{ url: string, close: () => Promise<void>, output?: () => string }} */
-        const site = row.server ? await start(row.server, { cwd: project.folder }) : await serve(join(project.folder, folder));
+        const site = row.server
+          ? await start(row.server, { cwd: project.folder })
+          : await serve(join(project.folder, folder), { isolated: row.isolated });
         try {
           await page.goto(`${site.url}${file}`);
+          if (row.isolated && await page.evaluate(() => typeof SharedArrayBuffer === 'undefined')) {
+            t.skip(`this ${browser.name} has no shared memory, isolated or not`);
+            return;
+          }
           await page.waitFor(() => Boolean(globalThis.document.querySelector('#bits')?.textContent));
           assert.equal(await page.evaluate(() => globalThis.document.querySelector('#bits')?.textContent), bits);
           assert.deepEqual((await page.problems()).slice(earlier), []);

@@ -23,6 +23,7 @@ import { node, root, tool } from './projects.js';
  *   has compared them itself; or nothing runs
  * @property {string} [prints] that line, where it is not the bits
  * @property {string} [page] in the project or at the server, from which the bits come instead: the text of #bits, in browsers
+ * @property {boolean} [isolated] whether the page is to be cross-origin isolated, as shared memory needs it
  * @property {string} [bundle] the folder of scripts to weigh
  * @property {number} [budget] bytes of them, gzipped
  */
@@ -51,6 +52,20 @@ import { indexedSlices, variable } from 'rmsprop-wasm';
 const { RMSprop } = createRequire(import.meta.url)('rmsprop-wasm');
 ${FUNCTION}console.log(${BITS});
 `;
+/** The same by two threads, on variables in their memory. */
+const threaded = `const pool = await ThreadPool.create({ threads: 2 });
+class Threaded extends RMSprop {
+  constructor(options) {
+    super({ ...options, pool });
+  }
+}
+const inPool = (values, options) => variable(values, { ...options, memory: pool.memory });
+${FUNCTION}const bits = program({ RMSprop: Threaded, indexedSlices, variable: inPool });
+await pool.close();
+`;
+const threadedEsm = `${IMPORT}import { ThreadPool } from 'rmsprop-wasm/threads';\n${threaded}`;
+const threadedCjs = `const { ${NAMES} } = require('rmsprop-wasm');\nconst { ThreadPool } = require('rmsprop-wasm/threads');\n`
+  + `(async () => {\n${threaded}console.log(bits);\n})();\n`;
 const inPage = `${IMPORT}${FUNCTION}${SHOW}${BITS};\n`;
 
 /** The workers that the guide shows. */
@@ -75,6 +90,20 @@ const runtimes = [
       commands: [[tool('@deno/linux-x64-glibc/deno'), 'run', '--no-remote', '--node-modules-dir=manual', file]],
     },
   ]),
+  ...[18, 26].flatMap((major) => [
+    { name: `Node ${major}, threads, ESM`, file: 'main.mjs', text: `${threadedEsm}console.log(bits);\n` },
+    { name: `Node ${major}, threads, CommonJS`, file: 'main.cjs', text: threadedCjs },
+  ].map(({ name, file, text }) => ({
+    name, of: [`node-${major}`], files: { [file]: text }, commands: [[node(major), file]],
+  }))),
+  {
+    name: 'Bun, threads', of: ['@oven/bun-linux-x64'], files: { 'main.mjs': `${threadedEsm}console.log(bits);\n` },
+    commands: [[tool('@oven/bun-linux-x64/bin/bun'), 'main.mjs']],
+  },
+  {
+    name: 'Deno, threads', of: ['@deno/linux-x64-glibc'], files: { 'main.mjs': `${threadedEsm}console.log(bits);\n` },
+    commands: [[tool('@deno/linux-x64-glibc/deno'), 'run', '--allow-read', '--no-remote', '--node-modules-dir=manual', 'main.mjs']],
+  },
   worker('workerd, plain import', 'workerd,worker,browser', IMPORT_ALL),
   worker('workerd, configure({ module })', 'worker,browser', [
     `import { configure, ${NAMES} } from 'rmsprop-wasm';\n`,
@@ -130,13 +159,31 @@ function worker(name, conditions, imports, main = `${FUNCTION}export default { t
 /** Bytes of a bundle of RMSprop, variables and slices, gzipped: 25 000 are the modules. */
 const BUDGET = 48_000;
 
-/** @type {Pick<Row, 'name' | 'of' | 'files' | 'commands' | 'page' | 'quick' | 'alone' | 'server' | 'bundle' | 'budget'>[]} */
+/** @type {Pick<Row, 'name' | 'of' | 'files' | 'commands' | 'page' | 'isolated' | 'quick' | 'alone' | 'server' | 'bundle' | 'budget'>[]} */
 const bundled = [
   {
     name: 'Vite, build', of: ['vite'], quick: true,
     files: { 'index.html': html('<script type="module" src="./main.js"></script>'), 'main.js': inPage },
     commands: [[node(24), tool('vite/bin/vite.js'), 'build']],
     page: 'dist/index.html', bundle: 'dist', budget: BUDGET,
+  },
+  {
+    name: 'Vite, build, threads', of: ['vite'], quick: true,
+    files: {
+      'index.html': html('<script type="module" src="./main.js"></script>'),
+      'main.js': `${threadedEsm}${SHOW}bits;\n`,
+    },
+    commands: [[node(24), tool('vite/bin/vite.js'), 'build']],
+    page: 'dist/index.html', isolated: true,
+  },
+  {
+    name: 'webpack, threads', of: ['webpack'],
+    files: {
+      'dist/index.html': html('<script src="main.js"></script>'),
+      'src/index.js': `${threadedEsm}${SHOW}bits;\n`,
+    },
+    commands: [[node(24), tool('webpack-cli/bin/cli.js'), '--mode', 'production']],
+    page: 'dist/index.html', isolated: true,
   },
   {
     name: 'Vite, dev', of: ['vite'],
@@ -160,7 +207,7 @@ const bundled = [
         '--failAfterWarnings',
       ],
     ],
-    page: 'dist/index.html', bundle: 'dist', budget: 75_000, // nothing is minified
+    page: 'dist/index.html', bundle: 'dist', budget: 80_000, // nothing is minified
   },
   {
     name: 'esbuild', of: ['esbuild'], quick: true,
