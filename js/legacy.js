@@ -81,6 +81,17 @@ const DISPOSED = 'it is disposed';
  * is that of TensorFlow 1, and of a sparse gradient only the rows that it names are updated, variable and slots alike:
  *
  *     rms <- rms + (g² - rms) (1 - rho),   m <- momentum m + g learningRate / sqrt(rms + epsilon),   x <- x - m
+ *
+ * @example
+ * ```js
+ * import { variable } from 'rmsprop-wasm';
+ * import { RMSprop } from 'rmsprop-wasm/legacy';
+ *
+ * const w = variable([1]);
+ * const optimizer = new RMSprop({ learningRate: 0.1 });
+ * optimizer.minimize(() => ({ loss: w.data[0], gradients: [[1]] }), [w]);
+ * console.log(optimizer.iterations, w.data[0].toFixed(3)); // prints 1 0.684
+ * ```
  */
 export class RMSprop {
   /** What never changes: `name`, `centered`, `decay`; and `isFused`: the rule with momentum was chosen. */

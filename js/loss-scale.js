@@ -15,6 +15,16 @@ import { scalar } from './tensor.js';
 /**
  * Steps the inner optimizer by gradients of a scaled loss. Where a gradient is not finite it leaves everything as it is
  * and halves the scale; after `dynamicGrowthSteps` finite steps in a row it doubles the scale. The scale has no bounds.
+ *
+ * @example
+ * ```js
+ * import { LossScaleOptimizer, RMSprop, variable } from 'rmsprop-wasm';
+ *
+ * const w = variable([1]);
+ * const optimizer = new LossScaleOptimizer(new RMSprop(), { initialScale: 8 });
+ * optimizer.apply([[Infinity]], [w]); // such a step is left out, and the scale halved
+ * console.log(w.data[0], optimizer.dynamicScale); // prints 1 4
+ * ```
  */
 export class LossScaleOptimizer {
   #inner;

@@ -5,6 +5,7 @@
  */
 import { knownOptions, typeError } from './check.js';
 import { modules } from './generated/rmsprop.js';
+import { isShared } from './memory.js';
 
 /**
  * @typedef {object} Kernels the functions of include/rmsprop.h; pointers and sizes are numbers
@@ -85,7 +86,7 @@ export function kernelsOf(of) {
  * @throws {Error} if the environment forbids WebAssembly
  */
 export function moduleFor(memory) {
-  const kind = memory.buffer instanceof ArrayBuffer ? 'module' : 'sharedModule';
+  const kind = isShared(memory) ? 'sharedModule' : 'module';
   return (compiled[kind] ??= configuration[kind] ?? compile(kind));
 }
 

@@ -280,6 +280,19 @@ class RmspropState extends TransformState {
  *   step, a `ThreadPool`; parameters that are tensors are in its memory
  * @returns {Transform}
  * @throws {TypeError | RangeError} for an unknown option, or a value of the wrong kind, NaN or infinite
+ *
+ * @example
+ * ```js
+ * import { applyUpdates, disposeState, rmsprop } from 'rmsprop-wasm/optax';
+ *
+ * const optimizer = rmsprop({ learningRate: 0.1 });
+ * let params = { w: Float32Array.of(1, 2) };
+ * const state = optimizer.init(params);
+ * const [updates] = optimizer.update({ w: Float32Array.of(1, -1) }, state);
+ * params = applyUpdates(params, updates);
+ * console.log(Array.from(params.w, (x) => x.toFixed(3)).join()); // prints 0.684,2.316
+ * disposeState(state);
+ * ```
  */
 export function rmsprop(options) {
   const all = rmspropOptions(options, ['pool']);

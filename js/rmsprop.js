@@ -68,6 +68,16 @@ export let applyIfFinite;
  * RMSprop with the names, defaults and arithmetic of `keras.optimizers.RMSprop` (Keras 3.15):
  *
  *     v <- rho v + (1 - rho) g²,   m <- momentum m + learningRate g / sqrt(v + epsilon),   x <- x - m
+ *
+ * @example
+ * ```js
+ * import { RMSprop, variable } from 'rmsprop-wasm';
+ *
+ * const w = variable([1, -2]);
+ * const optimizer = new RMSprop({ learningRate: 0.1, momentum: 0.9 });
+ * optimizer.apply([[0.5, -0.5]], [w]);
+ * console.log(Array.from(w.data, (x) => x.toFixed(4)).join(' ')); // prints 0.6838 -1.6838
+ * ```
  */
 export class RMSprop {
   #options;

@@ -109,6 +109,17 @@ export function readSafetensors(bytes) {
  * @returns {Uint8Array} the whole file
  * @throws {TypeError} when an argument, a name or an array is of the wrong kind
  * @throws {RangeError} when what would be written is not a well-formed file
+ *
+ * @example
+ * ```js
+ * import { readSafetensors, writeSafetensors } from 'rmsprop-wasm';
+ *
+ * const bytes = writeSafetensors(new Map([['w', { dtype: 'F32', shape: [1, 2], data: Float32Array.of(1, 2) }]]), {
+ *   format: 'pt',
+ * });
+ * const { tensors, metadata } = readSafetensors(bytes);
+ * console.log(tensors.get('w')?.shape, metadata); // prints [ 1, 2 ] { format: 'pt' }
+ * ```
  */
 export function writeSafetensors(tensors, metadata) {
   expectKind('tensors', tensors, ['Map', 'Object']);

@@ -2,7 +2,7 @@
  * Tensors and variables: arrays that lie in linear memory. What an optimizer does with them is not here.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
-import { Memory, countTensor } from './memory.js';
+import { Memory, countTensor, isMemory } from './memory.js';
 import { autoName } from './naming.js';
 
 /** @typedef {'float32' | 'float64' | 'int32'} DType */
@@ -378,6 +378,14 @@ export function ones(shape, options = {}) {
  * @param {Memory} [options.memory] default `Memory.default`
  * @returns {Variable} the start values in linear memory, to be trained
  * @throws {TypeError | RangeError} for what is no such array
+ *
+ * @example
+ * ```js
+ * import { variable } from 'rmsprop-wasm';
+ *
+ * const kernel = variable([[1, 2, 3], [4, 5, 6]], { name: 'dense/kernel', dtype: 'float64' });
+ * console.log(kernel.shape.join(), kernel.size, kernel.toArray()); // prints 2,3 6 [ [ 1, 2, 3 ], [ 4, 5, 6 ] ]
+ * ```
  */
 export function variable(values, options = {}) {
   knownOptions('variable', options, ['shape', ...PLACE_OPTIONS, 'name', 'trainable', 'constraint']);
@@ -403,6 +411,16 @@ export function variable(values, options = {}) {
  * @param {string} [options.name] default `tensor_` and the byte offset
  * @returns {Variable} that array, row-major
  * @throws {TypeError | RangeError} for what is no such place, or one that does not end within the memory as it is now
+ *
+ * @example
+ * ```js
+ * import { Memory, tensorAt } from 'rmsprop-wasm';
+ *
+ * const memory = new Memory();
+ * const address = memory.allocate(8);
+ * new Float32Array(memory.buffer, address, 2).set([3, 4]);
+ * console.log(tensorAt(memory, address, [2]).data.join()); // prints 3,4
+ * ```
  */
 export function tensorAt(memory, byteOffset, shape, options = {}) {
   knownOptions('tensorAt', options, ['dtype', 'name']);
@@ -445,6 +463,15 @@ export function checkGradient(of, gradient) {
  * @param {readonly number[]} [denseShape] the variable's shape, to be checked against it
  * @returns {IndexedSlices} a sparse gradient; a tensor is referred to, arrays are copied
  * @throws {TypeError | RangeError} for what are no numbers, or negative or fractional indices
+ *
+ * @example
+ * ```js
+ * import { RMSprop, indexedSlices, variable } from 'rmsprop-wasm';
+ *
+ * const table = variable(new Float32Array(6), { shape: [3, 2] });
+ * new RMSprop({ learningRate: 1 }).apply([indexedSlices([[1, 1]], [2])], [table]);
+ * console.log(table.data.map(Math.round).join()); // prints 0,0,0,0,-3,-3
+ * ```
  */
 export function indexedSlices(values, indices, denseShape) {
   const list = isTypedArray(indices) ? indices : array('indices', indices);
@@ -589,7 +616,7 @@ function fill(values, options, make) {
  */
 function placeOf({ dtype = 'float32', memory = Memory.default }) {
   if (!Object.hasOwn(ARRAYS, dtype)) throw typeError('dtype', `one of ${Object.keys(ARRAYS)}`, dtype);
-  if (!(memory instanceof Memory)) throw typeError('memory', 'a Memory', memory);
+  if (!isMemory(memory)) throw typeError('memory', 'a Memory', memory);
   return { dtype, memory };
 }
 

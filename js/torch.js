@@ -131,6 +131,19 @@ const SLOTS = Object.freeze({ square_avg: 'mean_square', momentum_buffer: 'momen
  *     v <- alpha v + (1 - alpha) g²,   b <- momentum b + g / (sqrt(v) + eps),   x <- x - lr b
  *
  * A parameter's gradient is its `.gradient`; without one it is passed over and has no state.
+ *
+ * @example
+ * ```js
+ * import { variable } from 'rmsprop-wasm';
+ * import { RMSprop } from 'rmsprop-wasm/torch';
+ *
+ * const [w, b] = [variable([1]), variable([0])];
+ * const optimizer = new RMSprop([{ params: [w] }, { params: [b], lr: 0.1 }], { lr: 0.01 });
+ * w.gradient = [1];
+ * b.gradient = [1];
+ * optimizer.step();
+ * console.log(w.data[0].toFixed(3), b.data[0].toFixed(3)); // prints 0.900 -1.000
+ * ```
  */
 export class RMSprop {
   #defaults;

@@ -6,6 +6,7 @@ import { array, finite, knownOptions, ofType, rangeError, show, typeError } from
 import { Engine, checkPool, checkVariables, constants } from './engine.js';
 import { callLoss } from './gradients.js';
 import { locked } from './lock.js';
+import { isShared } from './memory.js';
 import { describe, disposedError, isIndexedSlices, isTensor, tensorAt, zerosOf } from './tensor.js';
 import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
 
@@ -82,6 +83,17 @@ const AGGREGATION_METHODS = [0, 1, 2];
  *     x <- x - momentum
  *
  * Of a sparse gradient only the rows that it names are updated, variable and slots alike.
+ *
+ * @example
+ * ```js
+ * import { variable } from 'rmsprop-wasm';
+ * import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
+ *
+ * const w = variable([1]);
+ * const optimizer = new RMSPropOptimizer({ learningRate: 0.1 });
+ * optimizer.applyGradients([[[1], w]]); // the mean square starts at 1
+ * console.log(w.data[0].toFixed(3), optimizer.getSlotNames().join()); // prints 0.900 momentum,rms
+ * ```
  */
 export class RMSPropOptimizer {
   static GATE_NONE = GATE_NONE;
@@ -279,7 +291,7 @@ export class RMSPropOptimizer {
     variables.forEach((variable, i) => checkIsVariable(`varList[${i}]`, variable));
     checkVariables(variables);
     const [{ memory }] = variables;
-    if (memory.buffer instanceof ArrayBuffer) throw rangeError(describe(variables[0]), 'in shared memory', memory);
+    if (!isShared(memory)) throw rangeError(describe(variables[0]), 'in shared memory', memory);
     const engine = this.#engineOf(variables);
     return variables.map((variable) => {
       this.#nameSlots(engine, variable);
