@@ -496,7 +496,7 @@ export class Engine {
 export function checkVariables(variables) {
   const list = array('variables', variables);
   if (list.length === 0) throw rangeError('variables', 'at least one', list);
-  list.forEach((variable, i) => {
+  for (const [i, variable] of list.entries()) {
     if (!isVariable(variable)) throw typeError(`variables[${i}]`, 'a variable', variable);
     if (variable.isDisposed) throw disposedError(variable);
     const name = describe(variable);
@@ -505,5 +505,5 @@ export function checkVariables(variables) {
       throw rangeError(name, `in the memory of ${describe(list[0])}`, variable.memory);
     }
     if (list.indexOf(variable) !== i) throw rangeError(name, 'in the list once', list);
-  });
+  }
 }

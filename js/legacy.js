@@ -3,7 +3,7 @@
  * (OptimizerV2): names, defaults, order of operations, state and errors. The arithmetic is the kernels', the slots are
  * the engines'.
  */
-import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, constants } from './engine.js';
 import { callLoss, setAll } from './gradients.js';
@@ -400,6 +400,7 @@ export class RMSprop {
       throw new RangeError(`No gradients provided for any variable: [${without}].`);
     }
     checkUpdates(updates);
+    checkCount('iterations', this.iterations);
     const byType = this.#byType(updates);
     const rate = this.#evaluate('learningRate');
     const numbers = { rho: this.#evaluate('rho'), momentum: this.#evaluate('momentum'), epsilon: this.epsilon };

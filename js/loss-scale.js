@@ -2,7 +2,7 @@
  * Dynamic loss scaling around an optimizer, as Keras 3's LossScaleOptimizer has it.
  */
 import { array, finite, integer, knownOptions, ofType, show, typeError } from './check.js';
-import { gradientsOf, setAll, unzip } from './gradients.js';
+import { gradientsOf, setFirst, unzip } from './gradients.js';
 import { autoName, camelCase } from './naming.js';
 import { RMSprop, applyIfFinite, loadWith, saveWith, setLossScale } from './rmsprop.js';
 import { scalar } from './tensor.js';
@@ -131,7 +131,7 @@ export class LossScaleOptimizer {
    * @param {readonly Variable[]} [variables] see `RMSprop.apply`
    */
   apply(gradients, variables) {
-    this.#attempt(() => applyIfFinite(this.#inner, gradients, variables));
+    this.#attempt(() => applyIfFinite(this.#inner, array('gradients', gradients), variables));
   }
 
   /**
@@ -180,7 +180,13 @@ export class LossScaleOptimizer {
     const entries = Object.entries(ofType('config', config, 'object')).map(([name, value]) => [camelCase(name), value]);
     const { innerOptimizer, ...rest } = Object.fromEntries(entries);
     const inner = ofType('innerOptimizer.config', ofType('innerOptimizer', innerOptimizer, 'object').config, 'object');
-    return new this(RMSprop.fromConfig(inner, options), rest);
+    const made = RMSprop.fromConfig(inner, options);
+    try {
+      return new this(made, rest);
+    } catch (error) {
+      made.dispose();
+      throw error;
+    }
   }
 
   /**
@@ -204,7 +210,7 @@ export class LossScaleOptimizer {
    * @throws {TypeError | RangeError} if one has another length; nothing is written then
    */
   setWeights(weights) {
-    setAll('weights', this.variables.slice(0, array('weights', weights).length), weights);
+    setFirst('weights', this.variables, weights);
   }
 
   /**

@@ -2,12 +2,13 @@
  * RMSprop as Keras 3 has it: names, defaults, order of operations, state and errors. The arithmetic is the kernels',
  * the slots are the engine's.
  */
+import { signalOf, unlessAborted } from './abort.js';
 import { Arena } from './arena.js';
-import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { readState, saveState } from './checkpoint.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, checkVariables, constants } from './engine.js';
-import { gradientsOf, setAll, unzip } from './gradients.js';
+import { buffersBefore, gradientsOf, setAll, setFirst, unzip } from './gradients.js';
 import { autoName, camelCase, snakeCase } from './naming.js';
 import {
   SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive, withRule,
@@ -19,6 +20,7 @@ import {
   typedCopy, zerosOf,
 } from './tensor.js';
 
+/** @typedef {import('./abort.js').AbortOptions} AbortOptions */
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./tensor.js').Values} Values */
@@ -122,12 +124,14 @@ export class RMSprop {
     };
     applyIfFinite = (optimizer, gradients, variables) => {
       optimizer.#ready('apply');
-      const engine = optimizer.#stage(gradients, variables);
-      engine?.place();
-      const overwrites = optimizer.#overwrites.every(([, values]) => values.every(Number.isFinite));
-      if (!overwrites || engine?.allFinite() === false) return false;
-      if (engine) optimizer.#update(engine);
-      return true;
+      return optimizer.#attempt(variables, () => {
+        const engine = gradients ? optimizer.#stage(gradients, variables) : optimizer.#stageOwn();
+        engine?.place();
+        const overwrites = optimizer.#overwrites.every(([, values]) => values.every(Number.isFinite));
+        if (!overwrites || engine?.allFinite() === false) return false;
+        if (engine) optimizer.#update(engine);
+        return true;
+      });
     };
   }
 
@@ -236,6 +240,7 @@ export class RMSprop {
         throw typeError(describe(other), `${updated[0].dtype} as the others under globalClipnorm`, other.dtype);
       }
       const engine = new Engine(updated, this.#slotSpecs());
+      this.#engine = engine;
       try {
         for (const variable of overwritten) {
           const { memory, dtype, shape } = variable;
@@ -243,12 +248,9 @@ export class RMSprop {
         }
         if (this.#aggregate) this.#arena = new Arena(updated, Boolean(lossScaleFactor || gradientAccumulationSteps));
       } catch (error) {
-        for (const accumulator of this.#overwritten.values()) accumulator?.dispose();
-        this.#overwritten.clear();
-        engine.dispose();
+        this.#unbuild();
         throw error;
       }
-      this.#engine = engine;
       this.#variables = [...variables];
       if (this.#generation.isOld) setAll('average', engine.slot('average'), variables);
     }
@@ -264,8 +266,10 @@ export class RMSprop {
    */
   apply(gradients, variables) {
     this.#ready('apply');
-    const engine = this.#stage(array('gradients', gradients), variables);
-    if (engine) this.#update(engine);
+    this.#attempt(variables, () => {
+      const engine = this.#stage(array('gradients', gradients), variables);
+      if (engine) this.#update(engine);
+    });
   }
 
   /**
@@ -282,25 +286,33 @@ export class RMSprop {
    * `applyGradients` with an `aggregateGradients` that may be asynchronous. Until it settles all other calls throw.
    *
    * @param {readonly (readonly [Gradient | null, Variable])[]} pairs
+   * @param {AbortOptions} [options] with a signal the hook can be given up: nothing has changed then, and the optimizer
+   *   can be used again at once. For that the hook gets a copy of the gradients, to which it may write for ever.
    * @returns {Promise<number>} `iterations` after it
-   * @throws {TypeError | RangeError} as `apply`, and what the hook throws, as a rejection
+   * @throws {TypeError | RangeError} as `apply`, what the hook throws, and the signal's reason, as a rejection
    */
-  async applyGradientsAsync(pairs) {
+  async applyGradientsAsync(pairs, options = {}) {
     this.#ready('applyGradientsAsync');
-    const engine = this.#stage(...unzip(pairs));
-    if (engine) await this.#updateAsync(engine);
+    const signal = signalOf('applyGradientsAsync', options);
+    const [gradients, variables] = unzip(pairs);
+    await this.#attemptAsync(variables, async () => {
+      const engine = this.#stage(gradients, variables);
+      if (engine) await this.#updateAsync(engine, signal);
+    });
     return this.iterations;
   }
 
   /**
    * `step` with an `aggregateGradients` that may be asynchronous. Until it settles all other calls throw.
    *
+   * @param {AbortOptions} [options] see `applyGradientsAsync`
    * @returns {Promise<void>}
-   * @throws {RangeError} as `step`, and what the hook throws, as a rejection
+   * @throws {RangeError} as `step`, what the hook throws, and the signal's reason, as a rejection
    */
-  async stepAsync() {
+  async stepAsync(options = {}) {
     this.#ready('stepAsync');
-    await this.#updateAsync(this.#stageOwn());
+    const signal = signalOf('stepAsync', options);
+    await this.#updateAsync(this.#stageOwn(), signal);
   }
 
   /**
@@ -358,12 +370,15 @@ export class RMSprop {
    *
    * @template T
    * @param {() => T} fn sync or async; steps, `save`, `load` and `dispose` throw while it runs
+   * @param {AbortOptions} [options] with a signal that is given while a promise is waited for, the weights come back at
+   *   once and the promise is rejected
    * @returns {T} what `fn` returns
    * @throws {RangeError} without `useEma`
    */
-  withAverages(fn) {
+  withAverages(fn, options = {}) {
     this.#ready('withAverages');
     ofType('fn', fn, 'function');
+    const signal = signalOf('withAverages', options);
     const { useEma } = this.#options;
     if (!useEma) throw rangeError('useEma', 'true for withAverages', useEma);
     const engine = this.#built();
@@ -374,7 +389,7 @@ export class RMSprop {
     return restoring(fn, () => {
       this.#blocked = undefined;
       variables.forEach((variable, i) => variable.isDisposed || variable.set(weights[i]));
-    });
+    }, signal);
   }
 
   /**
@@ -420,6 +435,7 @@ export class RMSprop {
   static fromConfig(config, options = {}) {
     knownOptions('fromConfig', options, ['customObjects']);
     const { customObjects = {} } = options;
+    ofType('customObjects', customObjects, 'object');
     const entries = Object.entries(ofType('config', config, 'object'));
     const revived = entries.map(([name, value]) => [camelCase(name), revive(value, customObjects)]);
     return new this(withRule(Object.fromEntries(revived)));
@@ -439,7 +455,7 @@ export class RMSprop {
   setWeights(weights) {
     this.#ready('setWeights');
     this.#built();
-    setAll('weights', this.variables.slice(0, array('weights', weights).length), weights);
+    setFirst('weights', this.variables, weights);
   }
 
   /** @returns {Float32Array} all weights of the built variables, one after the other, in build order */
@@ -522,9 +538,7 @@ export class RMSprop {
     if (this.#iteration.isDisposed) return;
     this.#ready('dispose');
     this.#blocked = 'it is disposed';
-    this.#engine?.dispose();
-    this.#arena?.dispose();
-    for (const accumulator of this.#overwritten.values()) accumulator?.dispose();
+    this.#unbuild();
     this.#iteration.dispose();
     this.#rate?.dispose();
   }
@@ -532,14 +546,69 @@ export class RMSprop {
   // ---- The step ----
 
   /**
+   * @template T
+   * @param {readonly Variable[] | undefined} variables of a call that may build or make gradient buffers; not checked
+   * @param {() => T} call
+   * @returns {T} what the call returns; if it fails before the update, what it has made is given back
+   */
+  #attempt(variables, call) {
+    const undo = this.#undo(variables);
+    try {
+      return call();
+    } catch (error) {
+      undo();
+      throw error;
+    }
+  }
+
+  /**
+   * `#attempt` of an asynchronous call.
+   *
+   * @param {readonly Variable[]} variables
+   * @param {() => Promise<void>} call
+   */
+  async #attemptAsync(variables, call) {
+    const undo = this.#undo(variables);
+    try {
+      await call();
+    } catch (error) {
+      undo();
+      throw error;
+    }
+  }
+
+  /**
+   * @param {readonly Variable[]} [variables]
+   * @returns {() => void} gives back what has been made since, unless it has come into use
+   */
+  #undo(variables = this.#variables) {
+    const wasBuilt = this.#engine !== undefined;
+    const calls = this.#iteration.data[0];
+    const freeBuffers = buffersBefore(Array.isArray(variables) ? variables : []);
+    return () => {
+      if (this.#iteration.data[0] !== calls) return; // a constraint threw, and the update stands
+      if (!wasBuilt && this.#engine) this.#unbuild();
+      freeBuffers();
+    };
+  }
+
+  #unbuild() {
+    this.#engine?.dispose();
+    this.#arena?.dispose();
+    for (const accumulator of this.#overwritten.values()) accumulator?.dispose();
+    this.#engine = this.#arena = undefined;
+    this.#overwritten.clear();
+    this.#variables = [];
+  }
+
+  /**
    * Hands the gradients of a call to the engine, which is built if it is not yet.
    *
-   * @param {readonly (Gradient | null)[]} [gradients] without them each variable's own
+   * @param {readonly (Gradient | null)[]} gradients
    * @param {readonly Variable[]} [given]
    * @returns {Engine | undefined} undefined if the list is empty
    */
   #stage(gradients, given) {
-    if (!gradients) return this.#stageOwn();
     if (gradients.length === 0) return undefined;
     if (!given) this.#built();
     const variables = given ?? this.#variables;
@@ -682,16 +751,17 @@ export class RMSprop {
 
   /**
    * @param {Engine} engine with the gradients of this call
-   * @returns {{ settled: void | Promise<void>, flat: Float32Array } | undefined} of the hook, if there is one to run
+   * @param {AbortSignal} [signal]
+   * @returns {{ settled: void | Promise<void>, finish: () => void } | undefined} of the hook, if there is one to run
    */
-  #runHook(engine) {
+  #runHook(engine, signal) {
     if (!this.#aggregate || !this.#arena || this.#holds()) return undefined;
     this.#checkGradientsExist(engine);
     engine.setWord('flags', this.#flags);
     this.#arena.gather(engine);
     this.#blocked = 'aggregateGradients runs';
     try {
-      return this.#arena.aggregate(this.#aggregate, this.#iteration.data[0]);
+      return this.#arena.aggregate(this.#aggregate, this.#iteration.data[0], signal);
     } finally {
       this.#blocked = undefined;
     }
@@ -707,22 +777,23 @@ export class RMSprop {
       throw new TypeError('aggregateGradients must be synchronous here, got a promise: use stepAsync or '
         + 'applyGradientsAsync');
     }
-    if (run) checkAttached(run.flat);
+    run?.finish();
     this.#finish(engine);
   }
 
   /**
    * @param {Engine} engine with the gradients of this call
+   * @param {AbortSignal} [signal]
    */
-  async #updateAsync(engine) {
-    const run = this.#runHook(engine);
+  async #updateAsync(engine, signal) {
+    const run = this.#runHook(engine, signal);
     this.#blocked = 'aggregateGradients has not settled';
     try {
-      await run?.settled;
+      await unlessAborted(run?.settled, signal);
     } finally {
       this.#blocked = undefined;
     }
-    if (run) checkAttached(run.flat);
+    run?.finish();
     this.#finish(engine);
   }
 
@@ -744,6 +815,7 @@ export class RMSprop {
     }
     if (emaOverwriteFrequency && (updates + 1) % emaOverwriteFrequency === 0) flags |= constants.RMS_OVERWRITE;
     this.#checkGradientsExist(engine);
+    checkCount('iterations', calls);
     if (!holds) this.#askHyperparameters(engine, calls);
     engine.copyNumber('ema_momentum', this.#emaMomentum, updates ? 1 : 0);
     engine.setWord('flags', flags);
@@ -903,16 +975,6 @@ export class RMSprop {
   #ready(call) {
     if (this.#blocked) throw new Error(`${call} of optimizer ${show(this.name)} cannot be used: ${this.#blocked}`);
   }
-}
-
-/**
- * @param {Float32Array} flat what a hook was given
- * @throws {Error} if the memory has grown since, so that what the hook wrote afterwards went nowhere
- */
-function checkAttached(flat) {
-  if (flat.buffer.byteLength > 0) return;
-  throw new Error('the buffer of aggregateGradients must stay attached, but the memory grew while the hook ran: make '
-    + 'tensors before, or give the Memory more initialBytes');
 }
 
 /** @param {readonly Tensor[]} tensors */

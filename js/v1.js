@@ -2,7 +2,7 @@
  * RMSProp as TensorFlow 1 has it: names, defaults, slots and errors of `tf.compat.v1.train.RMSPropOptimizer`, as it
  * behaves in eager mode. The arithmetic is the kernels', the slots are the engine's.
  */
-import { finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { checkCount, finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Engine, constants } from './engine.js';
 import { callLoss } from './gradients.js';
 import { describe, disposedError, isIndexedSlices, isTensor } from './tensor.js';
@@ -329,9 +329,7 @@ function checkGlobalStep(step) {
   if (step.isDisposed) throw disposedError(step);
   if (step.size !== 1) throw rangeError('globalStep.size', '1', step.size);
   if (!Number.isInteger(step.data[0])) throw rangeError('globalStep', expectation, step.data[0]);
-  if (step.dtype === 'int32' && step.data[0] === 2 ** 31 - 1) {
-    throw rangeError('globalStep', `below ${2 ** 31 - 1}, the last int32`, step.data[0]);
-  }
+  if (step.dtype === 'int32') checkCount('globalStep', step.data[0]);
 }
 
 /**
