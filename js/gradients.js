@@ -35,14 +35,12 @@ export function unzip(pairs) {
 /**
  * Remembers which variables have no gradient buffer, for calls that make some and may fail afterwards.
  *
- * @param {Iterable<Variable>} variables
+ * @param {unknown} variables not checked
  * @returns {() => void} frees the buffers that they have come to since, but for those that are their gradients
  */
 export function buffersBefore(variables) {
-  const without = [...variables].filter((variable) => isVariable(variable) && !variable.hasGradientBuffer);
-  return () => {
-    for (const variable of without) variable.freeGradientBuffer();
-  };
+  const without = [variables].flat().filter((variable) => isVariable(variable) && !variable.hasGradientBuffer);
+  return () => without.forEach((variable) => /** @type {Variable} */ (variable).freeGradientBuffer());
 }
 
 /**

@@ -295,7 +295,7 @@ export class RMSprop {
     this.#ready('applyGradientsAsync');
     const signal = signalOf('applyGradientsAsync', options);
     const [gradients, variables] = unzip(pairs);
-    await this.#attemptAsync(variables, async () => {
+    await this.#attempt(variables, async () => {
       const engine = this.#stage(gradients, variables);
       if (engine) await this.#updateAsync(engine, signal);
     });
@@ -548,48 +548,26 @@ export class RMSprop {
   /**
    * @template T
    * @param {readonly Variable[] | undefined} variables of a call that may build or make gradient buffers; not checked
-   * @param {() => T} call
+   * @param {() => T} call sync or async
    * @returns {T} what the call returns; if it fails before the update, what it has made is given back
    */
   #attempt(variables, call) {
-    const undo = this.#undo(variables);
-    try {
-      return call();
-    } catch (error) {
-      undo();
-      throw error;
-    }
-  }
-
-  /**
-   * `#attempt` of an asynchronous call.
-   *
-   * @param {readonly Variable[]} variables
-   * @param {() => Promise<void>} call
-   */
-  async #attemptAsync(variables, call) {
-    const undo = this.#undo(variables);
-    try {
-      await call();
-    } catch (error) {
-      undo();
-      throw error;
-    }
-  }
-
-  /**
-   * @param {readonly Variable[]} [variables]
-   * @returns {() => void} gives back what has been made since, unless it has come into use
-   */
-  #undo(variables = this.#variables) {
-    const wasBuilt = this.#engine !== undefined;
+    const isNew = !this.#engine;
     const calls = this.#iteration.data[0];
-    const freeBuffers = buffersBefore(Array.isArray(variables) ? variables : []);
-    return () => {
-      if (this.#iteration.data[0] !== calls) return; // a constraint threw, and the update stands
-      if (!wasBuilt && this.#engine) this.#unbuild();
-      freeBuffers();
+    const freeBuffers = buffersBefore(variables ?? this.#variables);
+    const undo = (/** @type {unknown} */ error) => {
+      if (this.#iteration.data[0] === calls) { // else a constraint threw, and the update stands
+        if (isNew) this.#unbuild();
+        freeBuffers();
+      }
+      throw error;
     };
+    try {
+      const result = /** @type {any} */ (call());
+      return typeof result?.then === 'function' ? result.then(undefined, undo) : result;
+    } catch (error) {
+      return undo(error);
+    }
   }
 
   #unbuild() {

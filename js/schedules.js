@@ -89,8 +89,8 @@ function text(name, value) {
  * @returns {number[]} a copy of the value, an array or typed array of finite numbers
  */
 function numbers(name, value) {
-  if (!Array.isArray(value) && !ArrayBuffer.isView(value)) throw typeError(name, 'an array', value);
-  return Array.from(/** @type {any} */ (value), (element, i) => finite(`${name}[${i}]`, element));
+  if (typeof value !== 'object' || !(value?.length >= 0)) throw typeError(name, 'an array', value);
+  return Array.from(value, (element, i) => finite(`${name}[${i}]`, element));
 }
 
 /**
