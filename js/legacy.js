@@ -15,7 +15,7 @@ import {
   IndexedSlices, checkGradient, checkSlices, denseOf, describe, disposedError, isIndexedSlices, isTensor, scalar,
   typedCopy, zerosOf,
 } from './tensor.js';
-import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
+import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf } from './updates.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -367,7 +367,8 @@ export class RMSprop {
     this.#ready('minimize');
     knownOptions('minimize', options, ['gradLoss', 'name']);
     const { gradLoss, name } = options;
-    return this.applyGradients(pairsOf(lossAndGradients, varList, ...(gradLoss == null ? [] : [gradLoss])), { name });
+    const pairs = pairsOf(lossAndGradients, varList, ...gradLossArguments(gradLoss));
+    return this.applyGradients(pairs, { name });
   }
 
   /**
@@ -441,6 +442,7 @@ export class RMSprop {
    */
   static fromConfig(config, options = {}) {
     knownOptions('fromConfig', options, ['customObjects']);
+    ofType('customObjects', options.customObjects ?? {}, 'object');
     const { lr, ...given } = Object.fromEntries(
       Object.entries(ofType('config', config, 'object')).map(([key, value]) => [camelCase(key), value]),
     );

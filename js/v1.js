@@ -6,7 +6,7 @@ import { checkCount, finite, knownOptions, ofType, rangeError, show, typeError }
 import { Engine, constants } from './engine.js';
 import { callLoss } from './gradients.js';
 import { describe, disposedError, isIndexedSlices, isTensor } from './tensor.js';
-import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
+import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf } from './updates.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -168,14 +168,12 @@ export class RMSPropOptimizer {
       throw rangeError('aggregationMethod', `one of ${AGGREGATION_METHODS}`, aggregationMethod);
     }
     ofType('colocateGradientsWithOps', options?.colocateGradientsWithOps ?? false, 'boolean');
-    if (isTensor(gradLoss) && gradLoss.dtype === 'int32') {
-      throw new RangeError(`Invalid type ${gradLoss.dtype} for gradLoss, expected: [float32, float64].`);
-    }
+    const rest = gradLossArguments(gradLoss);
     const variables = /** @type {Variable[]} */ ([varList].flat());
     variables.forEach((variable, i) => checkIsVariable(`varList[${i}]`, variable));
     if (variables.length === 0) throw new RangeError('No variables to optimize: varList is empty.');
 
-    const gradients = callLoss(loss, variables, ...(gradLoss == null ? [] : [gradLoss]));
+    const gradients = callLoss(loss, variables, ...rest);
     if (gradients.length !== variables.length) {
       throw rangeError('gradients', `as many as variables, ${variables.length}`, gradients);
     }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as entry from 'rmsprop-wasm';
+import { common, gradientsOfA, things } from './inputs.js';
 import {
   anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, object, options, outside, surfaceOf, testTable, text,
 } from './table.js';
@@ -22,35 +23,22 @@ const rate = (/** @type {string} */ name = 'learningRate') => [
 const hyperparameter = (/** @type {string} */ name) => finite(name, { expectation: 'a finite number or callback', also: ['callback'] });
 const optional = (/** @type {string} */ name) => finite(name, { also: ['null'] });
 
-/** Bytes and tensors of the memory that everybody shares. */
-const common = () => [Memory.default.bytesInUse, Memory.default.tensorCount];
-
 /** A trained optimizer with every slot, under a rate that is a callback, and things that fit nowhere. */
 function trained(/** @type {Any} */ given = {}) {
-  const memory = new Memory({ initialBytes: 4 * PAGE });
-  const a = variable([1, 2, 3], { name: 'a', memory });
-  const b = variable([[4, 5]], { name: 'b', memory });
   const world = {
-    memory, a, b, variables: [a, b], rate: /** @type {Any} */ (() => 0.1), it: /** @type {Any} */ (undefined),
-    gone: variable([1, 2, 3], { name: 'gone', memory }),
-    elsewhere: variable([1, 2, 3], { name: 'elsewhere', memory: new Memory() }),
-    stranger: variable([1, 2, 3], { name: 'stranger', memory }),
-    whole: variable([1, 2, 3], { name: 'whole', dtype: 'int32', memory }),
-    double: zeros([3], { dtype: 'float64', memory }),
-    foreign: zeros([3]),
-    long: zeros([4], { memory }),
-    goneTensor: zeros([3], { memory }),
+    ...things(),
+    rate: /** @type {Any} */ (() => 0.1),
+    it: /** @type {Any} */ (undefined),
     good: [[1, -1, 2], [[3, 4]]],
     fingerprint: () => JSON.stringify([
-      bitsOf([a, b, ...(world.it.variables ?? [])]), world.it.iterations, memory.bytesInUse, memory.tensorCount, ...common(),
+      bitsOf([...world.variables, ...(world.it.variables ?? [])]), world.it.iterations, world.memory.bytesInUse, world.memory.tensorCount,
+      ...common(),
     ]),
     dispose: () => {
       world.it.dispose();
       world.foreign.dispose();
     },
   };
-  world.gone.dispose();
-  world.goneTensor.dispose();
   world.it = new RMSprop({
     learningRate: (step) => world.rate(step), momentum: 0.9, centered: true, useEma: true, globalClipnorm: 1, weightDecay: 0.1, name: 'it',
     ...given,
@@ -71,28 +59,6 @@ const gradients = [
   bad('the second too long', [[1, 1, 1], [[1, 1, 1]]], RangeError,
     'gradient of variable "b" must be 2 numbers, flat or in shape [1,2], got Array of length 1'),
 ];
-
-/** @param {string} name */
-function gradientsOfA(name) {
-  /** @type {(values: Any, indices: number[], shape?: number[]) => () => unknown} */
-  const sliced = (values, indices, shape) => () => indexedSlices(values, indices, shape);
-  return [
-    ...kind(name, '3 numbers, flat or in shape [3]', ['number', 'null', 'array'], { required: true }),
-    bad('a number', 7, RangeError, `${name} must be 3 numbers, flat or in shape [3], got 7`),
-    bad('a short array', [1, 1], RangeError, `${name} must be 3 numbers, flat or in shape [3], got Array of length 2`),
-    bad('a long typed array', new Float32Array(4), RangeError, `${name} must be 3 numbers, flat or in shape [3], got Float32Array of length 4`),
-    bad('another shape', [[1], [1], [1]], RangeError, `${name} must be 3 numbers, flat or in shape [3], got Array of length 3`),
-    bad('texts', ['1', '2', '3'], TypeError, `${name} must be 3 numbers, flat or in shape [3], got Array of length 3`),
-    bad('bigints', new BigInt64Array(3), TypeError, `${name} must be 3 numbers, flat or in shape [3], got BigInt64Array of length 3`),
-    bad('a long tensor', (/** @type {Any} */ w) => w.long, RangeError, `${name} must be of 3 elements, got 4`),
-    bad('another dtype', (/** @type {Any} */ w) => w.double, TypeError, `${name} must be float32, got "float64"`),
-    bad('another memory', (/** @type {Any} */ w) => w.foreign, RangeError, `${name} must be in the memory of the variable, got Tensor`),
-    bad('a disposed tensor', (/** @type {Any} */ w) => w.goneTensor, Error, 'tensor of shape [3] is disposed'),
-    bad('slices of another shape', sliced([1, 2], [0, 1], [4]), RangeError, `${name} must be slices of shape [3], got "[4]"`),
-    bad('slices of too few values', sliced([1, 2], [0, 1, 2]), RangeError, `${name} must be 3 rows of 1 numbers, got Float64Array of length 2`),
-    bad('an index out of range', sliced([1], [3]), RangeError, `${name}: index 3 at offset 0 in indices is out of range [0, 3)`),
-  ];
-}
 
 /** Variables that no optimizer takes. */
 const variables = [
