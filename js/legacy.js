@@ -442,7 +442,7 @@ export class RMSprop {
    */
   static fromConfig(config, options = {}) {
     knownOptions('fromConfig', options, ['customObjects']);
-    ofType('customObjects', options.customObjects ?? {}, 'object');
+    if (options.customObjects !== undefined) ofType('customObjects', options.customObjects, 'object');
     const { lr, ...given } = Object.fromEntries(
       Object.entries(ofType('config', config, 'object')).map(([key, value]) => [camelCase(key), value]),
     );

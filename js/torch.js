@@ -388,8 +388,8 @@ export class RMSprop {
     for (const { options, counts } of this.#groups) {
       checkGroup(options);
       for (const variable of counts.keys()) {
+        if (!gradients.has(variable)) continue;
         const gradient = gradients.get(variable);
-        if (gradient === undefined) continue;
         if (variable.isDisposed) throw disposedError(variable);
         if (isIndexedSlices(gradient)) throw new Error('RMSprop does not support sparse gradients');
         checkGradient(variable, gradient);
