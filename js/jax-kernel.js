@@ -88,11 +88,16 @@ export class KernelState extends TransformState {
   /** @returns {KernelState} an independent copy */
   clone() {
     const copy = stateFor(this.arrays, () => cloneState(this.inner));
-    this.#copied.forEach((array, i) => {
-      if (array === undefined) return;
-      copyAll([this.#weights.at(i)], [copy.#weights.at(i)]);
-      copy.#copied[i] = array;
-    });
+    try {
+      this.#copied.forEach((array, i) => {
+        if (array === undefined) return;
+        copyAll([this.#weights.at(i)], [copy.#weights.at(i)]);
+        copy.#copied[i] = array;
+      });
+    } catch (error) {
+      copy.dispose();
+      throw error;
+    }
     return copy;
   }
 
