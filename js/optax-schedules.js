@@ -27,7 +27,8 @@ function checked(name, options, defaults) {
     const value = options[key] ?? (standard === undefined ? options[key] : standard);
     if (typeof standard === 'boolean') ofType(key, value, 'boolean');
     else if (/(Steps|Begin)$/.test(key)) integer(key, value, Number.MIN_SAFE_INTEGER);
-    else if ((value !== null || standard !== null) && !['boundariesAndScales', 'interpolateType'].includes(key)) finite(key, value);
+    else if (value === null && standard === null) return [key, value];
+    else if (!['boundariesAndScales', 'interpolateType'].includes(key)) finite(key, value);
     return [key, value];
   }));
 }

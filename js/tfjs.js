@@ -2,6 +2,7 @@
  * RMSprop as an optimizer of TensorFlow.js: its names, defaults, calls and weights, with the options of Keras's RMSprop
  * besides. How variables are updated is for the files tfjs-….js; `tf` itself is handed in, nothing of it is imported.
  */
+import { signalOf } from './abort.js';
 import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { constants } from './engine.js';
 import {
@@ -54,7 +55,7 @@ import { State } from './tfjs-state.js';
  * @typedef {object} RMSpropExtension what the optimizer has beyond `tf.Optimizer`
  * @property {Rate} learningRate the current rate; to be set, as the main entry's RMSprop has it
  * @property {number} iterations updates made
- * @property {<R>(fn: () => R) => R} withAverages runs a function, sync or async, on the averages
+ * @property {<R>(fn: () => R, options?: import('./abort.js').AbortOptions) => R} withAverages runs a function, sync or async, on the averages
  * @property {() => void} finalizeVariableValues copies the averages into the variables, for good
  * @property {(options: { variables?: readonly TFVariable[], names?: RegExp | string | readonly (RegExp | string)[] })
  *   => void} excludeFromWeightDecay leaves variables out of weight decay
@@ -109,8 +110,12 @@ export function rmsprop(tf, options, decay, momentum, epsilon, centered) {
  * @template {TF} T
  * @param {T} tf
  * @returns {new (options: TFRMSpropOptions) => InstanceType<T['Optimizer']> & RMSpropExtension} its class
+ * @throws {TypeError} if it is another module
  */
 export function register(tf) {
+  if (typeof tf?.Optimizer !== 'function' || typeof tf.serialization?.registerClass !== 'function') {
+    throw typeError('tf', '@tensorflow/tfjs or @tensorflow/tfjs-core', tf);
+  }
   let made = classes.get(tf);
   if (made === undefined) {
     made = makeClass(tf);
@@ -346,7 +351,7 @@ function makeClass(tf) {
       this.#ready('setWeights');
       const weights = array('weightValues', weightValues);
       weights.forEach((weight, i) => {
-        if (typeof weight?.tensor?.data === 'function') return;
+        if (typeof weight?.tensor?.data === 'function' && typeof weight.name === 'string') return;
         throw typeError(`weightValues[${i}]`, '{ name, tensor }', weight);
       });
       if (weights.length === 0) throw rangeError('weightValues', 'at least the counter', weights);
@@ -374,7 +379,7 @@ function makeClass(tf) {
      * @returns {any} an optimizer; where it had a callback that is not there, it throws when that is asked
      */
     static fromConfig(cls, config) {
-      const { customObjects = {}, ...entries } = config;
+      const { customObjects = {}, ...entries } = ofType('config', config, 'object');
       const options = Object.entries(entries).map(([name, given]) => {
         const value = kerasConfig(given);
         const isLost = value?.class_name === 'function' && !Object.hasOwn(customObjects, value.config);
@@ -417,12 +422,15 @@ function makeClass(tf) {
      *
      * @template R
      * @param {() => R} fn sync or async; the optimizer cannot be used while it runs
+     * @param {import('./abort.js').AbortOptions} [options] with a signal that is given while a promise is waited for,
+     *   the weights come back at once and the promise is rejected
      * @returns {R} what `fn` returns
      * @throws {RangeError} without `useEma`
      */
-    withAverages(fn) {
+    withAverages(fn, options = {}) {
       this.#ready('withAverages');
       ofType('fn', fn, 'function');
+      const signal = signalOf('withAverages', options);
       const { useEma } = this.#options;
       if (!useEma) throw rangeError('useEma', 'true for withAverages', useEma);
       const variables = this.iterations_ > 0 ? this.#state.variables : [];
@@ -444,7 +452,7 @@ function makeClass(tf) {
           if (!variable.isDisposed) variable.assign(weights[i]);
           weights[i].dispose();
         });
-      });
+      }, signal);
     }
 
     /** Frees the slots; the variables stay. Calling it again does nothing. */
@@ -481,7 +489,10 @@ function makeClass(tf) {
 function updatesOf(tf, given) {
   const { registeredVariables } = tf.engine();
   const pairs = Array.isArray(given)
-    ? given.map(({ name, tensor }) => [name, tensor])
+    ? given.map((entry, i) => {
+      const { name, tensor } = ofType(`variableGradients[${i}]`, entry, 'object');
+      return [name, tensor];
+    })
     : Object.entries(ofType('variableGradients', given, 'object'));
   /** @type {Set<TFVariable>} */
   const variables = new Set();

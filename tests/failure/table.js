@@ -16,7 +16,7 @@ import { test } from 'node:test';
 /** @typedef {Bad[] & { owner?: string, options?: string[], base?: (world: any) => object }} Argument */
 /**
  * @typedef {object} World what a row works on
- * @property {() => string} fingerprint all bits that a call could change
+ * @property {() => string | Promise<string>} fingerprint all bits that a call could change
  * @property {() => void} [dispose]
  */
 /**
@@ -221,7 +221,7 @@ function assertError(error, type, message, what) {
  * @param {string | RegExp} message
  */
 export async function refuses(world, what, call, type, message) {
-  const before = world.fingerprint();
+  const before = await world.fingerprint();
   let error;
   let result;
   try {
@@ -231,7 +231,7 @@ export async function refuses(world, what, call, type, message) {
   }
   assert.ok(error, `${what} is accepted, and gives ${typeof result}`);
   assertError(error.thrown, type, message, what);
-  assert.equal(world.fingerprint(), before, `${what} left a trace`);
+  assert.equal(await world.fingerprint(), before, `${what} left a trace`);
 }
 
 /**
@@ -275,9 +275,12 @@ export function testTable(title, surface, rows, makeWorld) {
       for (const [what, refused, type, message] of rest) {
         await refuses(world, what, refused, type, message).catch((error) => failures.push(error.message));
       }
-      assert.deepEqual(failures, []);
-      if (!fails) await call(world, ...good(world));
-      world.dispose?.();
+      try {
+        assert.deepEqual(failures, []);
+        if (!fails) await call(world, ...good(world));
+      } finally {
+        world.dispose?.();
+      }
     });
   }
 }
