@@ -156,6 +156,11 @@ export class Buffers {
     return (this.#tensors[i] ??= zerosOf(memory, dtype, shape));
   }
 
+  /** @returns {number} how many there are */
+  get count() {
+    return this.#tensors.length;
+  }
+
   /** Frees them. */
   dispose() {
     this.#tensors.forEach((tensor) => tensor.dispose());
