@@ -9,8 +9,7 @@ import { knownOptions, typeError } from './check.js';
  * @param {string} name of the call
  * @param {AbortOptions} options
  * @returns {AbortSignal | undefined}
- * @throws {TypeError} for other options
- * @throws what the signal gives as its reason, if it has been given already
+ * @throws {TypeError} for other options; the signal's reason if it has been given already
  */
 export function signalOf(name, options) {
   knownOptions(name, options, ['signal']);

@@ -87,8 +87,8 @@ export class Arena {
    * @param {number} step
    * @param {AbortSignal} [signal] by which the hook may be given up, and then write to what it was given for ever: so
    *   that is a copy
-   * @returns {{ settled: void | Promise<void>, finish: () => void }} what the hook returns; finish, when it has settled,
-   *   brings what it wrote to where `stage` finds it
+   * @returns {{ settled: void | Promise<void>, finish: () => void }} what the hook returns; `finish` is for when it has
+   *   settled, and brings what it wrote to where `stage` finds it
    */
   aggregate(hook, step, signal) {
     const block = this.#blocks[this.#blocks.length - 1];

@@ -58,6 +58,8 @@ export function array(name, value) {
 }
 
 /**
+ * Checks that one more can be counted.
+ *
  * @param {string} name of what is counted
  * @param {number} count so far
  * @throws {RangeError} if an int32 can hold no more

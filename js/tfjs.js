@@ -55,7 +55,8 @@ import { State } from './tfjs-state.js';
  * @typedef {object} RMSpropExtension what the optimizer has beyond `tf.Optimizer`
  * @property {Rate} learningRate the current rate; to be set, as the main entry's RMSprop has it
  * @property {number} iterations updates made
- * @property {<R>(fn: () => R, options?: import('./abort.js').AbortOptions) => R} withAverages runs a function, sync or async, on the averages
+ * @property {<R>(fn: () => R, options?: import('./abort.js').AbortOptions) => R} withAverages runs a function,
+ *   sync or async, on the averages
  * @property {() => void} finalizeVariableValues copies the averages into the variables, for good
  * @property {(options: { variables?: readonly TFVariable[], names?: RegExp | string | readonly (RegExp | string)[] })
  *   => void} excludeFromWeightDecay leaves variables out of weight decay

@@ -147,7 +147,7 @@ export class LRScheduler {
    *
    * @param {number} [lastEpoch] see `Resume`
    * @param {() => void} [prepare] writes into the groups before
-   * @throws what `prepare` or `getLr` throws; nothing has changed then
+   * @throws {unknown} what `prepare` or `getLr` throws; nothing has changed then
    */
   begin(lastEpoch = -1, prepare = () => {}) {
     integer('lastEpoch', lastEpoch, -1);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import * as entry from 'rmsprop-wasm';
 import { common, gradientsOfA, things } from './inputs.js';
 import {
-  anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, object, options, outside, surfaceOf, testTable, text,
+  Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, object, options, outside, surfaceOf, testTable, text,
 } from './table.js';
 
 const {
@@ -13,6 +13,7 @@ const {
 } = entry;
 
 /** @typedef {any} Any */
+/** @typedef {import('./table.js').ErrorType} ErrorType */
 /** @typedef {import('./table.js').Rows} Rows */
 
 const PAGE = 65536;
@@ -64,17 +65,17 @@ const gradients = [
 const variables = [
   ...list('variables', { also: ['null'] }).filter(({ what }) => !/array/.test(what)),
   bad('no variable', [], RangeError, 'variables must be at least one, got Array of length 0'),
-  bad('a tensor', (/** @type {Any} */ w) => [w.long, w.b], TypeError, 'variables[0] must be a variable, got Tensor'),
-  bad('a hole', (/** @type {Any} */ w) => [w.a, , w.b], TypeError, 'variables[1] must be a variable, got undefined'), // eslint-disable-line no-sparse-arrays
-  bad('a variable twice', (/** @type {Any} */ w) => [w.a, w.a], RangeError, 'variable "a" must be in the list once, got Array of length 2'),
-  bad('another memory', (/** @type {Any} */ w) => [w.a, w.elsewhere], RangeError,
+  bad('a tensor', (w) => [w.long, w.b], TypeError, 'variables[0] must be a variable, got Tensor'),
+  bad('a hole', (w) => [w.a, , w.b], TypeError, 'variables[1] must be a variable, got undefined'), // eslint-disable-line no-sparse-arrays
+  bad('a variable twice', (w) => [w.a, w.a], RangeError, 'variable "a" must be in the list once, got Array of length 2'),
+  bad('another memory', (w) => [w.a, w.elsewhere], RangeError,
     'variable "elsewhere" must be in the memory of variable "a", got Memory'),
-  bad('a disposed one', (/** @type {Any} */ w) => [w.a, w.gone], Error, 'variable "gone" is disposed'),
-  bad('int32', (/** @type {Any} */ w) => [w.a, w.whole], TypeError, 'variable "whole" must be float32 or float64, got "int32"'),
+  bad('a disposed one', (w) => [w.a, w.gone], Error, 'variable "gone" is disposed'),
+  bad('int32', (w) => [w.a, w.whole], TypeError, 'variable "whole" must be float32 or float64, got "int32"'),
 ];
 const unknownVariables = [
   ...variables,
-  bad('one that is not known', (/** @type {Any} */ w) => [w.a, w.stranger], RangeError,
+  bad('one that is not known', (w) => [w.a, w.stranger], RangeError,
     /^variables must be those the optimizer is built for, got (Array of length 2|variable "stranger"|"variable \\"stranger\\"")$/),
 ];
 
@@ -84,23 +85,25 @@ const pairs = [
   bad('a short pair', [[[1, 1, 1]]], RangeError, 'pairs[0] must be [gradient, variable], got Array of length 1'),
   ...gradientsOfA('gradient of variable "a"').map(({ what, value, type, message }) =>
     ({ what, type, message, value: (/** @type {Any} */ world) => [[value(world), world.a]] })),
-  bad('a variable twice', (/** @type {Any} */ w) => [[[1, 1, 1], w.a], [[1, 1, 1], w.a]], RangeError,
+  bad('a variable twice', (w) => [[[1, 1, 1], w.a], [[1, 1, 1], w.a]], RangeError,
     'variable "a" must be in the list once, got Array of length 2'),
-  bad('a tensor', (/** @type {Any} */ w) => [[[1, 1, 1], w.long]], TypeError, 'variables[0] must be a variable, got Tensor'),
-  bad('a stranger', (/** @type {Any} */ w) => [[[1, 1, 1], w.stranger]], RangeError, /^variables must be those the optimizer is built for/),
+  bad('a tensor', (w) => [[[1, 1, 1], w.long]], TypeError, 'variables[0] must be a variable, got Tensor'),
+  bad('a stranger', (w) => [[[1, 1, 1], w.stranger]], RangeError, /^variables must be those the optimizer is built for/),
 ];
 const goodPairs = (/** @type {Any} */ w) => [[[[1, 1, 1], w.a], [[[1, 1]], w.b]]];
 
 /** Loss functions. */
 const losses = [
   ...callback('lossAndGradients', { required: true }),
-  bad('a loss that is no number', () => () => 'x', TypeError, 'the result of lossAndGradients must be { loss, gradients } or a number, got "x"'),
+  bad('a loss that is no number', () => () => 'x', TypeError,
+    'the result of lossAndGradients must be { loss, gradients } or a number, got "x"'),
   bad('nothing', () => () => undefined, TypeError, 'the result of lossAndGradients must be { loss, gradients } or a number, got undefined'),
-  bad('no gradients', () => () => ({ loss: 1 }), TypeError, 'the result of lossAndGradients must be { loss, gradients } or a number, got Object'),
+  bad('no gradients', () => () => ({ loss: 1 }), TypeError,
+    'the result of lossAndGradients must be { loss, gradients } or a number, got Object'),
   bad('a promise', () => async () => 1, TypeError, 'the result of lossAndGradients must be { loss, gradients } or a number, got Promise'),
   bad('too few', () => () => ({ loss: 1, gradients: [[1, 1, 1]] }), RangeError,
     'gradients must be as many as variables, 2, got Array of length 1'),
-  bad('one that throws', () => () => { throw mine; }, mine.constructor, 'mine'),
+  bad('one that throws', () => () => { throw mine; }, Mine, 'mine'),
 ];
 
 /** What a callback must not say, as steps that ask it. */
@@ -128,14 +131,14 @@ const answers = (/** @type {Any} */ world, /** @type {() => unknown} */ step) =>
     ['a rate that is text', asked('0.1'), TypeError, 'learningRate at step 3 must be a finite number, got "0.1"'],
     ['no rate', asked(undefined), TypeError, 'learningRate at step 3 must be a finite number, got undefined'],
     ['a promise of a rate', asked(Promise.resolve(0.1)), TypeError, 'learningRate at step 3 must be a finite number, got Promise'],
-    ['a rate that is never there', throwing, mine.constructor, 'mine'],
+    ['a rate that is never there', throwing, Mine, 'mine'],
   ];
 };
 
 const signal = kind('signal', 'an AbortSignal', []);
 const asyncOptions = (/** @type {string} */ name) => {
   const all = options(name, { signal });
-  all.push(bad('a signal that was given before', () => ({ signal: AbortSignal.abort(mine) }), mine.constructor, 'mine'));
+  all.push(bad('a signal that was given before', () => ({ signal: AbortSignal.abort(mine) }), Mine, 'mine'));
   return all;
 };
 
@@ -144,9 +147,9 @@ const weightsTail = [
   bad('a fractional iteration', [[0.5]], RangeError, `weights[0] must be an integer in [${-(2 ** 31)}, ${2 ** 31 - 1}], got 0.5`),
   bad('another length', [[0], [1, 2]], RangeError, /^weights\[1\] must be (1|3) numbers, flat or in shape \[3?\], got Array of length 2$/),
   bad('texts', [[0], ['x', 'y', 'z']], TypeError, /^weights\[1\] must be (1|3) numbers/),
-  bad('too many', (/** @type {Any} */ w) => [...w.it.getWeights(), [1]], RangeError,
+  bad('too many', (w) => [...w.it.getWeights(), [1]], RangeError,
     /^weights must be at most \d+ arrays, got Array of length \d+$/),
-  bad('a disposed tensor', (/** @type {Any} */ w) => [w.goneTensor], Error, 'tensor of shape [3] is disposed'),
+  bad('a disposed tensor', (w) => [w.goneTensor], Error, 'tensor of shape [3] is disposed'),
 ];
 
 const bytes = [
@@ -154,7 +157,8 @@ const bytes = [
   bad('no file', new Uint8Array(20), RangeError, /^safetensors: header must be JSON with unique keys and plain integers, got ""$/),
   bad('an empty file', new Uint8Array(0), RangeError, /^safetensors: header length must be at most -8, got 0$/),
   bad('a file of others', () => writeSafetensors({}), RangeError, 'format of the checkpoint must be "rmsprop-wasm", got undefined'),
-  bad('a file of other slots', () => checkpointOf({ momentum: 0 }), RangeError, /^"a\/average" in the checkpoint must be F32 of shape \[3\], got undefined$/),
+  bad('a file of other slots', () => checkpointOf({ momentum: 0 }), RangeError,
+    /^"a\/average" in the checkpoint must be F32 of shape \[3\], got undefined$/),
   bad('a file of other shapes', () => checkpointOf({ momentum: 0.9, centered: true, useEma: true }, [1]), RangeError,
     /^"a\/average" in the checkpoint must be F32 of shape \[3\], got "F32 of shape \[1\]"$/),
   bad('a file cut short', () => checkpointOf({}).slice(0, -1), RangeError, /^safetensors: /),
@@ -172,9 +176,11 @@ function checkpointOf(/** @type {Any} */ given, /** @type {number[]} */ first = 
 
 const withVariables = options('save', { variables: flag('variables', { also: ['null'] }) });
 const exclusion = options('excludeFromWeightDecay', {
-  variables: [...list('variables', { also: ['null'] }), bad('a tensor', (/** @type {Any} */ w) => [w.long], TypeError, 'variables must be variables, got Tensor')]
+  variables: [...list('variables', { also: ['null'] }), bad('a tensor', (w) => [w.long], TypeError,
+    'variables must be variables, got Tensor')]
     .filter(({ what }) => !/: array/.test(what)),
-  names: [...text('names', { also: ['array', 'null'] }), bad('no regular expression', '(', RangeError, 'names must be regular expressions, got "("')],
+  names: [...text('names', { also: ['array', 'null'] }), bad('no regular expression', '(', RangeError,
+    'names must be regular expressions, got "("')],
 }, { required: true });
 
 /** @type {Rows} */
@@ -223,7 +229,8 @@ const optimizer = {
       [...object('config', { required: true }),
         bad('an unknown entry', { foo: 1 }, TypeError, /^RMSprop has no option "foo"/),
         bad('a bad value', { weight_decay: 'x' }, TypeError, 'weightDecay must be a finite number, got "x"'),
-        bad('an unknown schedule', { learning_rate: { class_name: 'Foo', config: {} } }, RangeError, /^class_name must be one of Expon.*, got "Foo"$/),
+        bad('an unknown schedule', { learning_rate: { class_name: 'Foo', config: {} } }, RangeError,
+          /^class_name must be one of Expon.*, got "Foo"$/),
         bad('a callback that is not there', { rho: { class_name: 'function', config: 'mine' } }, TypeError,
           'customObjects.mine must be of type function, got undefined'),
       ],
@@ -238,16 +245,19 @@ const optimizer = {
     call: ({ it }, value) => { it.learningRate = value; },
     good: () => [() => 0.2],
     more: ({ it }) => [
-      ['nothing', () => { it.learningRate = undefined; }, TypeError, 'learningRate must be a finite number, schedule or callback, got undefined'],
-      ['a number for a callback', () => { it.learningRate = 0.1; }, TypeError, 'learningRate must be a callback or schedule as before, got 0.1'],
+      ['nothing', () => { it.learningRate = undefined; }, TypeError,
+        'learningRate must be a finite number, schedule or callback, got undefined'],
+      ['a number for a callback', () => { it.learningRate = 0.1; }, TypeError,
+        'learningRate must be a callback or schedule as before, got 0.1'],
     ],
   },
-  'RMSprop#getSlot': { args: [anything, anything], call: ({ it }, ...given) => it.getSlot(...given), reads: true, more: ({ it, a, stranger }) => [
-    ['slots that are not there', () => {
-      assert.deepEqual([it.getSlot(stranger, 'velocity'), it.getSlot(a, 'rms'), it.getSlot(), it.getSlot(7, 7)], [null, null, null, null]);
-      throw mine;
-    }, mine.constructor, 'mine'],
-  ] },
+  'RMSprop#getSlot': { args: [anything, anything], call: ({ it }, ...given) => it.getSlot(...given), reads: true,
+    more: ({ it, a, stranger }) => [
+      ['slots that are not there', () => {
+        assert.deepEqual([it.getSlot(stranger, 'velocity'), it.getSlot(a, 'rms'), it.getSlot()], [null, null, null]);
+        throw mine;
+      }, Mine, 'mine'],
+    ] },
   'RMSprop#build': {
     args: [unknownVariables.concat(list('variables', { required: true }).filter(({ what }) => /undefined|null/.test(what)))],
     call: ({ it }, given) => it.build(given),
@@ -272,21 +282,24 @@ const optimizer = {
     args: [losses, unknownVariables], call: ({ it }, ...given) => it.minimize(...given), good: (w) => [() => 1, w.variables],
     more: (w) => /** @type {Any} */ (answers(w, () => w.it.minimize(() => 1, w.variables))),
   },
-  'RMSprop#scaleLoss': { args: [finite('loss', { required: true })], call: ({ it }, loss) => it.scaleLoss(loss), good: () => [1], reads: true },
+  'RMSprop#scaleLoss': { args: [finite('loss', { required: true })], call: ({ it }, loss) => it.scaleLoss(loss), good: () => [1],
+    reads: true },
   'RMSprop#finalizeVariableValues': {
-    args: [[...variables, bad('too few', (/** @type {Any} */ w) => [w.a], RangeError, 'variables must be the 2 that the optimizer is built for, got Array of length 1'),
-      bad('of another size', (/** @type {Any} */ w) => [w.b, w.a], RangeError, 'average[0] must be 2 numbers, flat or in shape [1,2], got Tensor')]],
+    args: [[...variables, bad('too few', (w) => [w.a], RangeError,
+      'variables must be the 2 that the optimizer is built for, got Array of length 1'),
+    bad('of another size', (w) => [w.b, w.a], RangeError, 'average[0] must be 2 numbers, flat or in shape [1,2], got Tensor')]],
     call: ({ it }, ...given) => it.finalizeVariableValues(...given), good: () => [undefined],
   },
   'RMSprop#withAverages': {
     args: [[
       ...callback('fn', { required: true }),
-      bad('one that throws', () => () => { throw mine; }, mine.constructor, 'mine'),
-      bad('one that is rejected', () => async () => { throw mine; }, mine.constructor, 'mine'),
+      bad('one that throws', () => () => { throw mine; }, Mine, 'mine'),
+      bad('one that is rejected', () => async () => { throw mine; }, Mine, 'mine'),
     ], asyncOptions('withAverages')],
     call: ({ it }, ...given) => it.withAverages(...given), good: () => [() => 0],
   },
-  'RMSprop#excludeFromWeightDecay': { args: [exclusion], call: ({ it }, given) => it.excludeFromWeightDecay(given), good: () => [{ names: 'a' }] },
+  'RMSprop#excludeFromWeightDecay': { args: [exclusion], call: ({ it }, given) => it.excludeFromWeightDecay(given),
+    good: () => [{ names: 'a' }] },
   'RMSprop#getConfig': { args: [], call: ({ it }) => it.getConfig(), reads: true },
   'RMSprop#getWeights': { args: [], call: ({ it }) => it.getWeights(), reads: true },
   'RMSprop#setWeights': { args: [weightsTail], call: ({ it }, given) => it.setWeights(given), good: ({ it }) => [it.getWeights()] },
@@ -316,10 +329,13 @@ const scaled = {
         dynamicGrowthSteps: integer('dynamicGrowthSteps', 0),
         name: text('name', { also: ['null'] }),
       }), ...['weightDecay', 'learningRate', 'useEma', 'clipnorm', 'lossScaleFactor'].map((option) =>
-        bad(`${option} of the inner one`, { [option]: 1 }, TypeError, `LossScaleOptimizer does not support "${option}": set it on the innerOptimizer`)),
-      bad('a scale that does not move', { dynamic: false }, TypeError, 'LossScaleOptimizer does not support "dynamic": set lossScaleFactor on the innerOptimizer')],
+        bad(`${option} of the inner one`, { [option]: 1 }, TypeError,
+          `LossScaleOptimizer does not support "${option}": set it on the innerOptimizer`)),
+      bad('a scale that does not move', { dynamic: false }, TypeError,
+        'LossScaleOptimizer does not support "dynamic": set lossScaleFactor on the innerOptimizer')],
     ],
-    call: (_, ...given) => new (/** @type {Any} */ (LossScaleOptimizer))(...given).dispose(), good: () => [new RMSprop({ learningRate: () => 1 })],
+    call: (_, ...given) => new (/** @type {Any} */ (LossScaleOptimizer))(...given).dispose(),
+    good: () => [new RMSprop({ learningRate: () => 1 })],
   },
   'LossScaleOptimizer.fromConfig': {
     args: [[...object('config', { required: true }),
@@ -330,12 +346,15 @@ const scaled = {
     call: (_, ...given) => /** @type {Any} */ (LossScaleOptimizer.fromConfig)(...given).dispose(),
     good: () => [{ inner_optimizer: { config: {} } }],
   },
-  ...Object.fromEntries(['learningRate=', 'getSlot', 'build', 'apply', 'applyGradients', 'step', 'minimize', 'finalizeVariableValues', 'getConfig',
+  ...Object.fromEntries(['learningRate=', 'getSlot', 'build', 'apply', 'applyGradients', 'step', 'minimize', 'finalizeVariableValues',
+    'getConfig',
     'getWeights', 'save', 'dispose'].map((name) => [`LossScaleOptimizer#${name}`, optimizer[`RMSprop#${name}`]])),
-  'LossScaleOptimizer#scaleLoss': { args: [finite('loss', { required: true })], call: ({ it }, loss) => it.scaleLoss(loss), good: () => [1], reads: true },
-  'LossScaleOptimizer#setWeights': { args: [weightsTail], call: ({ it }, given) => it.setWeights(given), good: ({ it }) => [it.getWeights()] },
+  'LossScaleOptimizer#scaleLoss': { args: [finite('loss', { required: true })], call: ({ it }, loss) => it.scaleLoss(loss), good: () => [1],
+    reads: true },
+  'LossScaleOptimizer#setWeights': { args: [weightsTail], call: ({ it }, given) => it.setWeights(given),
+    good: ({ it }) => [it.getWeights()] },
   'LossScaleOptimizer#load': {
-    args: [[...bytes, bad('a file without a scale', (/** @type {Any} */ w) => w.it.innerOptimizer.save(), TypeError,
+    args: [[...bytes, bad('a file without a scale', (w) => w.it.innerOptimizer.save(), TypeError,
       'step_counter of the checkpoint must be an integer in [0, 9007199254740991], got undefined')]],
     call: ({ it }, given) => it.load(given), good: ({ it }) => [it.save()],
   },
@@ -355,23 +374,30 @@ const values = [
   ...kind('values', '1 numbers, flat or in shape []', ['number', 'array'], { required: true }),
   bad('a ragged array', [[1, 2], [3]], RangeError, 'values must be 4 numbers, flat or in shape [2,2], got Array of length 2'),
   bad('texts', ['1', '2'], TypeError, 'values must be 2 numbers, flat or in shape [2], got Array of length 2'),
-  bad('a hole', [1, , 2], RangeError, 'values must be 3 numbers, flat or in shape [3], got Array of length 3'), // eslint-disable-line no-sparse-arrays
+  // eslint-disable-next-line no-sparse-arrays
+  bad('a hole', [1, , 2], RangeError,
+    'values must be 3 numbers, flat or in shape [3], got Array of length 3'),
   bad('a buffer', new ArrayBuffer(8), TypeError, 'values must be 1 numbers, flat or in shape [], got ArrayBuffer'),
   bad('bigints', new BigInt64Array(2), TypeError, /^values must be . numbers, flat or in shape \[.?\], got BigInt64Array of length 2$/),
-  bad('a disposed tensor', (/** @type {Any} */ w) => w.gone, Error, 'tensor of shape [3] is disposed'),
+  bad('a disposed tensor', (w) => w.gone, Error, 'tensor of shape [3] is disposed'),
 ];
 const ofShape = (/** @type {string} */ name, /** @type {Any} */ rest = {}) => options(name, {
-  shape: [...shape.filter(({ what }) => !/undefined$/.test(what)), bad('another shape', [4], RangeError, 'values must be 4 numbers, flat or in shape [4], got Array of length 3')],
+  shape: [...shape.filter(({ what }) => !/undefined$/.test(what)), bad('another shape', [4], RangeError,
+    'values must be 4 numbers, flat or in shape [4], got Array of length 3')],
   ...place,
   ...rest,
 });
-/** @type {[string, (make: Any) => unknown, Function, string][]} */
+/** @type {[string, (make: Any) => unknown, ErrorType, string][]} */
 const whole = [
-  ['fractions of int32', (make) => make([0.5, 1], { dtype: 'int32' }), RangeError, 'values must be an integer in [-2147483648, 2147483647], got 0.5'],
-  ['NaN of int32', (make) => make([NaN], { dtype: 'int32' }), RangeError, 'values must be an integer in [-2147483648, 2147483647], got NaN'],
-  ['too large an int32', (make) => make([2 ** 31], { dtype: 'int32' }), RangeError, 'values must be an integer in [-2147483648, 2147483647], got 2147483648'],
+  ['fractions of int32', (make) => make([0.5, 1], { dtype: 'int32' }), RangeError,
+    'values must be an integer in [-2147483648, 2147483647], got 0.5'],
+  ['NaN of int32', (make) => make([NaN], { dtype: 'int32' }), RangeError,
+    'values must be an integer in [-2147483648, 2147483647], got NaN'],
+  ['too large an int32', (make) => make([2 ** 31], { dtype: 'int32' }), RangeError,
+    'values must be an integer in [-2147483648, 2147483647], got 2147483648'],
 ];
-const tooLarge = bad('more than any memory', [2 ** 40], RangeError, /^memory exhausted: 4398046511104 bytes requested, \d+ of at most (4294967296|1048576) in use$/);
+const tooLarge = bad('more than any memory', [2 ** 40], RangeError,
+  /^memory exhausted: 4398046511104 bytes requested, \d+ of at most (4294967296|1048576) in use$/);
 
 const offset = finite('byteOffset', {
   expectation: 'a multiple of 4 in [4, 65524]',
@@ -384,8 +410,10 @@ const tensors = {
     args: [values, ofShape('tensor')], call: (_, ...given) => /** @type {Any} */ (tensor)(...given).dispose(), good: () => [[1, 2, 3]],
     more: () => whole.map(([what, run, type, message]) => [what, () => run(tensor), type, message]),
   },
-  'zeros': { args: [[...shape, tooLarge], options('zeros', place)], call: (_, ...given) => /** @type {Any} */ (zeros)(...given).dispose(), good: () => [[2]] },
-  'ones': { args: [[...shape, tooLarge], options('ones', place)], call: (_, ...given) => /** @type {Any} */ (ones)(...given).dispose(), good: () => [[2]] },
+  'zeros': { args: [[...shape, tooLarge], options('zeros', place)], call: (_, ...given) => /** @type {Any} */ (zeros)(...given).dispose(),
+    good: () => [[2]] },
+  'ones': { args: [[...shape, tooLarge], options('ones', place)], call: (_, ...given) => /** @type {Any} */ (ones)(...given).dispose(),
+    good: () => [[2]] },
   'variable': {
     args: [values, ofShape('variable', { name: text('name'), trainable: flag('trainable'), constraint: callback('constraint') })],
     call: (_, ...given) => /** @type {Any} */ (variable)(...given).dispose(), good: () => [[1, 2, 3]],
@@ -402,10 +430,11 @@ const tensors = {
     args: [[
       ...kind('values', '1 numbers, flat or in shape []', ['number', 'array'], { required: true }),
       bad('ragged rows', [[1, 2], [3]], RangeError, 'values must be 4 numbers, flat or in shape [2,2], got Array of length 2'),
-      bad('a disposed tensor', (/** @type {Any} */ w) => w.gone, Error, 'tensor of shape [3] is disposed'),
+      bad('a disposed tensor', (w) => w.gone, Error, 'tensor of shape [3] is disposed'),
     ], [
       ...list('indices', { required: true }).filter(({ what }) => !/array/.test(what)),
-      ...integer('indices[0]', 0, 2 ** 31 - 1, { required: true }).map(({ value, ...rest }) => ({ ...rest, value: () => [value(undefined)] })),
+      ...integer('indices[0]', 0, 2 ** 31 - 1,
+        { required: true }).map(({ value, ...rest }) => ({ ...rest, value: () => [value(undefined)] })),
       bad('doubles', Float64Array.of(0.5), RangeError, 'indices[0] must be an integer in [0, 2147483647], got 0.5'),
     ], shape.filter(({ what }) => !/shape: undefined$/.test(what) || what.length > 20)],
     call: (_, ...given) => /** @type {Any} */ (indexedSlices)(...given), good: () => [[1], [0]],
@@ -420,7 +449,8 @@ const tensors = {
     more: () => [],
   },
   'Variable': {
-    args: [kind('memory', 'a Memory', [], {}), dtype, [...shape, tooLarge], text('name', { required: true }), flag('trainable', { required: true }), callback('constraint')],
+    args: [kind('memory', 'a Memory', [], {}), dtype, [...shape, tooLarge], text('name', { required: true }),
+      flag('trainable', { required: true }), callback('constraint')],
     call: (_, ...given) => new (/** @type {Any} */ (Variable))(...given).dispose(), good: (w) => [w.memory, 'float32', [3], 'v', true],
   },
   'Tensor#set': {
@@ -428,7 +458,7 @@ const tensors = {
       ...kind('tensor of shape [3]', '3 numbers, flat or in shape [3]', ['number', 'array'], { required: true }),
       bad('a number', 7, RangeError, 'tensor of shape [3] must be 3 numbers, flat or in shape [3], got 7'),
       bad('a short array', [1], RangeError, 'tensor of shape [3] must be 3 numbers, flat or in shape [3], got Array of length 1'),
-      bad('a disposed tensor', (/** @type {Any} */ w) => w.gone, Error, 'tensor of shape [3] is disposed'),
+      bad('a disposed tensor', (w) => w.gone, Error, 'tensor of shape [3] is disposed'),
     ]],
     call: ({ t }, given) => t.set(given), good: () => [[1, 2, 3]],
   },
@@ -445,7 +475,7 @@ const tensors = {
     call: ({ a }, given) => a.placeGradient(given), good: () => [[1, 2, 3]] },
   'Variable#moveGradientBuffer': {
     args: [[...kind('buffer', 'a Tensor', [], { required: true }),
-      bad('a long tensor', (/** @type {Any} */ w) => w.long, RangeError, 'gradient of variable "a" must be of 3 elements, got 4')]],
+      bad('a long tensor', (w) => w.long, RangeError, 'gradient of variable "a" must be of 3 elements, got 4')]],
     call: ({ a }, given) => a.moveGradientBuffer(given), good: (w) => [w.buffer],
   },
   'Variable#gradientBuffer': {
@@ -468,22 +498,27 @@ const tensors = {
       const both = { allocate: () => 8, free: () => {} };
       const make = (/** @type {Any} */ given) => () => new Memory(given);
       return [
-        ['less at most than at first', make({ initialBytes: 2 * PAGE, maximumBytes: PAGE }), RangeError, 'initialBytes must be an integer in [0, 65536], got 131072'],
+        ['less at most than at first', make({ initialBytes: 2 * PAGE, maximumBytes: PAGE }), RangeError,
+          'initialBytes must be an integer in [0, 65536], got 131072'],
         ['functions without a memory', make(both), TypeError, 'memory must be a WebAssembly.Memory, got undefined'],
-        ['shared memory', make({ memory: new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }), ...both }), TypeError, /^memory must be not shared, got SharedArrayBuffer/],
+        ['shared memory', make({ memory: new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }), ...both }), TypeError,
+          /^memory must be not shared, got SharedArrayBuffer/],
         ['no allocate', make({ memory: wasm, free: both.free }), TypeError, 'allocate must be of type function, got undefined'],
         ['no free', make({ memory: wasm, allocate: both.allocate }), TypeError, 'free must be of type function, got undefined'],
-        ['a size of it', make({ memory: wasm, ...both, initialBytes: PAGE }), TypeError, 'initialBytes cannot be chosen together with memory, got 65536'],
+        ['a size of it', make({ memory: wasm, ...both, initialBytes: PAGE }), TypeError,
+          'initialBytes cannot be chosen together with memory, got 65536'],
       ];
     },
   },
   'Memory#allocate': {
     args: [[...integer('bytes', 0, undefined, { required: true }),
-      bad('more than there can be', 2 ** 40, RangeError, /^memory exhausted: 1099511627776 bytes requested, \d+ of at most 1048576 in use$/)]],
+      bad('more than there can be', 2 ** 40, RangeError,
+        /^memory exhausted: 1099511627776 bytes requested, \d+ of at most 1048576 in use$/)]],
     call: (w, given) => w.memory.free(w.memory.allocate(given)), good: () => [8],
   },
   'Memory#free': {
-    args: [[...finite('byteOffset', { required: true }), ...[0, -64, 1, 128.5, 2 ** 40].map((at) => outside('byteOffset', at, 'the start of a block in use'))]],
+    args: [[...finite('byteOffset', { required: true }),
+      ...[0, -64, 1, 128.5, 2 ** 40].map((at) => outside('byteOffset', at, 'the start of a block in use'))]],
     call: (w, given) => w.memory.free(given), good: (w) => [w.memory.allocate(1)],
   },
   'configure': {
@@ -491,27 +526,33 @@ const tensors = {
       module: kind('module', 'a WebAssembly.Module', [], {}),
       simd: kind('simd', "'auto', true or false", ['flag'], {}),
     }, { required: true }),
-    bad('both', () => ({ module: new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)), simd: true }), TypeError, 'simd cannot be chosen together with module'),
+    bad('both', () => ({ module: new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)), simd: true }), TypeError,
+      'simd cannot be chosen together with module'),
     bad('too late', {}, Error, 'configure must be called before the first use of the kernels')]],
     call: (_, given) => configure(given), good: () => [{}], fails: true,
   },
   'readSafetensors': {
     args: [[
-      ...kind('safetensors: file', 'Uint8Array or ArrayBuffer', [], { required: true, say: (name, expectation) => new RegExp(`^${name} must be ${expectation}, got "`) }),
+      ...kind('safetensors: file', 'Uint8Array or ArrayBuffer', [],
+        { required: true, say: (name, expectation) => new RegExp(`^${name} must be ${expectation}, got "`) }),
       bad('an empty file', new Uint8Array(), RangeError, 'safetensors: header length must be at most -8, got 0'),
     ]],
     call: (_, given) => readSafetensors(given), good: () => [writeSafetensors({})],
   },
   'writeSafetensors': {
     args: [[
-      ...kind('safetensors: tensors', 'Map or Object', ['object', 'bare'], { required: true, say: (name, expectation) => new RegExp(`^${name} must be ${expectation}, got "`) }),
+      ...kind('safetensors: tensors', 'Map or Object', ['object', 'bare'],
+        { required: true, say: (name, expectation) => new RegExp(`^${name} must be ${expectation}, got "`) }),
       bad('no array', { a: { shape: [1], data: [1] } }, TypeError, /^safetensors: tensor "a" must be /),
       bad('no tensor', { a: null }, TypeError, /^safetensors: tensor "a" must be /),
-      bad('another length', { a: { shape: [2], data: new Float32Array(1) } }, RangeError, /^safetensors: tensor "a" must be at data_offsets 0,8, got \[0,4\]$/),
+      bad('another length', { a: { shape: [2], data: new Float32Array(1) } }, RangeError,
+        /^safetensors: tensor "a" must be at data_offsets 0,8, got \[0,4\]$/),
       bad('a negative length', { a: { shape: [-1], data: new Float32Array(1) } }, RangeError, /^safetensors: tensor "a" must be /),
-      bad('another dtype', { a: { shape: [1], data: new Float32Array(1), dtype: 'F64' } }, TypeError, /^safetensors: tensor "a" must be Float64Array, got "Float32Array"$/),
+      bad('another dtype', { a: { shape: [1], data: new Float32Array(1), dtype: 'F64' } }, TypeError,
+        /^safetensors: tensor "a" must be Float64Array, got "Float32Array"$/),
     ], [
-      ...kind('safetensors: metadata', 'strings', ['object', 'bare', 'array'], { say: (name, expectation) => new RegExp(`^${name} must be ${expectation}, got `) }),
+      ...kind('safetensors: metadata', 'strings', ['object', 'bare', 'array'],
+        { say: (name, expectation) => new RegExp(`^${name} must be ${expectation}, got `) }),
       bad('a number', { a: 1 }, TypeError, 'safetensors: metadata must be strings, got {"a":1}'),
     ]],
     call: (_, ...given) => /** @type {Any} */ (writeSafetensors)(...given), good: () => [{}, {}],
@@ -567,15 +608,18 @@ const kerasSchedules = {
     initialLearningRate, decaySteps: positive('decaySteps'), decayRate: finite('decayRate'), staircase: flag('staircase'), name,
   }, { initialLearningRate: 1, decaySteps: 1, decayRate: 0.5 }],
   CosineDecay: [{
-    initialLearningRate, decaySteps: positive('decaySteps'), alpha: finite('alpha'), name, warmupTarget: finite('warmupTarget', { also: ['null'] }),
+    initialLearningRate, decaySteps: positive('decaySteps'), alpha: finite('alpha'), name,
+    warmupTarget: finite('warmupTarget', { also: ['null'] }),
     warmupSteps: finite('warmupSteps'),
   }, { initialLearningRate: 1, decaySteps: 1 }],
   CosineDecayRestarts: [{
-    initialLearningRate, firstDecaySteps: positive('firstDecaySteps'), tMul: finite('tMul'), mMul: finite('mMul'), alpha: finite('alpha'), name,
+    initialLearningRate, firstDecaySteps: positive('firstDecaySteps'), tMul: finite('tMul'), mMul: finite('mMul'), alpha: finite('alpha'),
+    name,
   }, { initialLearningRate: 1, firstDecaySteps: 1 }],
 };
 
-const schedule = (/** @type {string} */ path) => finite(path, { expectation: 'a finite number, schedule or callback', also: ['callback'], required: true });
+const schedule = (/** @type {string} */ path) => finite(path,
+  { expectation: 'a finite number, schedule or callback', also: ['callback'], required: true });
 const steps = (/** @type {string} */ path) => integer(path, 0, undefined, {});
 
 /** @type {Rows} */
@@ -583,8 +627,10 @@ const scheduleRows = {
   ...Object.fromEntries(Object.entries(kerasSchedules).flatMap(([className, [table, base]]) => {
     const Class = /** @type {Any} */ (schedules)[className];
     return [
-      [className, { args: [options(className, table, { base: () => base, required: true })], call: (_, given) => new Class(given), good: () => [base] }],
-      [`${className}#at`, { args: [finite('step', { required: true })], call: (_, step) => new Class(base).at(step), good: () => [1], reads: true }],
+      [className, { args: [options(className, table, { base: () => base, required: true })], call: (_, given) => new Class(given),
+        good: () => [base] }],
+      [`${className}#at`, { args: [finite('step', { required: true })], call: (_, step) => new Class(base).at(step), good: () => [1],
+        reads: true }],
       [`${className}#getConfig`, { args: [], call: () => new Class(base).getConfig(), reads: true }],
     ];
   })),
@@ -595,44 +641,53 @@ const scheduleRows = {
   },
   'LearningRateSchedule#at': {
     args: [], call: () => new schedules.LearningRateSchedule().at(0), fails: true,
-    more: () => [['the base class', () => new schedules.LearningRateSchedule().at(0), Error, 'LearningRateSchedule must override at(step)']],
+    more: () => [['the base class', () => new schedules.LearningRateSchedule().at(0), Error,
+      'LearningRateSchedule must override at(step)']],
   },
   'LearningRateSchedule#getConfig': {
     args: [], call: () => new schedules.LearningRateSchedule().getConfig(), fails: true,
-    more: () => [['the base class', () => new schedules.LearningRateSchedule().getConfig(), Error, 'LearningRateSchedule must override getConfig()']],
+    more: () => [['the base class', () => new schedules.LearningRateSchedule().getConfig(), Error,
+      'LearningRateSchedule must override getConfig()']],
   },
   'serialize': { args: [kind('schedule', 'a LearningRateSchedule', [], { required: true })], call: (_, given) => schedules.serialize(given),
     good: () => [new schedules.CosineDecay({ initialLearningRate: 1, decaySteps: 1 })], reads: true },
   'deserialize': {
     args: [[
       ...object('config', { required: true }).filter(({ what }) => !/: (object|bare|array)/.test(what)),
-      ...text('class_name', { required: true }).map(({ value, ...rest }) => ({ ...rest, value: () => ({ class_name: value(undefined), config: {} }) })),
+      ...text('class_name', { required: true }).map(({ value, ...rest }) => ({ ...rest,
+        value: () => ({ class_name: value(undefined), config: {} }) })),
       bad('an unknown class', { class_name: 'Foo', config: {} }, RangeError, /^class_name must be one of ExponentialDecay, .*, got "Foo"$/),
       bad('no config', { class_name: 'CosineDecay' }, TypeError, 'config must be of type object, got undefined'),
-      bad('a bad config', { class_name: 'CosineDecay', config: { initial_learning_rate: NaN, decay_steps: 1 } }, RangeError, 'initialLearningRate must be a finite number, got NaN'),
+      bad('a bad config', { class_name: 'CosineDecay', config: { initial_learning_rate: NaN, decay_steps: 1 } }, RangeError,
+        'initialLearningRate must be a finite number, got NaN'),
     ], options('deserialize', { customObjects: [
       ...object('customObjects'),
       bad('no class', { CosineDecay: 7 }, TypeError, 'customObjects.CosineDecay must be a LearningRateSchedule class, got 7'),
-      bad('another class', { CosineDecay: class Foo {} }, TypeError, 'customObjects.CosineDecay must be a LearningRateSchedule class, got function Foo'),
+      bad('another class', { CosineDecay: class Foo {} }, TypeError,
+        'customObjects.CosineDecay must be a LearningRateSchedule class, got function Foo'),
     ] })],
     call: (_, ...given) => /** @type {Any} */ (schedules.deserialize)(...given),
     good: () => [{ class_name: 'CosineDecay', config: { initial_learning_rate: 1, decay_steps: 1 } }],
   },
   'linear': {
-    args: [options('linear', { from: finite('from'), to: finite('to'), steps: steps('steps') }, { base: () => ({ from: 0, to: 1, steps: 1 }), required: true })],
+    args: [options('linear', { from: finite('from'), to: finite('to'), steps: steps('steps') },
+      { base: () => ({ from: 0, to: 1, steps: 1 }), required: true })],
     call: (_, given) => schedules.linear(given), good: () => [{ from: 0, to: 1, steps: 1 }],
   },
   'warmup': {
-    args: [options('warmup', { steps: steps('steps'), schedule: schedule('schedule') }, { base: () => ({ steps: 1, schedule: 1 }), required: true })],
+    args: [options('warmup', { steps: steps('steps'), schedule: schedule('schedule') },
+      { base: () => ({ steps: 1, schedule: 1 }), required: true })],
     call: (_, given) => schedules.warmup(given), good: () => [{ steps: 1, schedule: 1 }],
   },
   'chain': {
     args: [[
       ...list('pieces', { required: true }).filter(({ what }) => !/array/.test(what)),
       bad('no piece', [], RangeError, 'pieces must be of length >= 1, got Array of length 0'),
-      ...options('pieces[0]', { steps: steps('pieces[0].steps'), schedule: schedule('pieces[0].schedule') }, { base: () => ({ schedule: 1 }), required: true })
+      ...options('pieces[0]', { steps: steps('pieces[0].steps'), schedule: schedule('pieces[0].schedule') },
+        { base: () => ({ schedule: 1 }), required: true })
         .map(({ value, ...rest }) => ({ ...rest, value: (/** @type {Any} */ w) => [value(w)] })),
-      bad('no steps in between', [{ schedule: 1 }, { schedule: 1 }], TypeError, 'pieces[0].steps must be an integer in [0, 9007199254740991], got undefined'),
+      bad('no steps in between', [{ schedule: 1 }, { schedule: 1 }], TypeError,
+        'pieces[0].steps must be an integer in [0, 9007199254740991], got undefined'),
     ]],
     call: (_, given) => schedules.chain(given), good: () => [[{ schedule: 1 }]],
   },
@@ -654,5 +709,6 @@ test('the table notices an export, a method and an option without a row', async 
   class Extra extends RMSprop {
     more() {}
   }
-  assert.deepEqual(surfaceOf({ RMSprop, Extra, extra: () => {} }).filter((path) => !surface.includes(path)), ['Extra', 'Extra#more', 'extra']);
+  assert.deepEqual(surfaceOf({ RMSprop, Extra, extra: () => {} }).filter((path) => !surface.includes(path)),
+    ['Extra', 'Extra#more', 'extra']);
 });

@@ -6,11 +6,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+/** @typedef {abstract new (...args: any[]) => any} ErrorType */
 /**
  * @typedef {object} Bad one bad value of an argument or option
  * @property {string} what
  * @property {(world: any) => unknown} value
- * @property {Function} type of the error, exactly
+ * @property {ErrorType} type of the error, exactly
  * @property {string | RegExp} message the whole text, or its form
  */
 /** @typedef {Bad[] & { owner?: string, options?: string[], base?: (world: any) => object }} Argument */
@@ -24,16 +25,17 @@ import { test } from 'node:test';
  * @property {Argument[]} args what is refused in the place of each argument
  * @property {(world: any) => unknown[]} [good] arguments that are accepted; default none
  * @property {(world: any, ...args: any[]) => unknown} call
- * @property {(world: any) => [what: string, call: () => unknown, type: Function, message: string | RegExp][]} [more]
+ * @property {(world: any) => [what: string, call: () => unknown, type: ErrorType, message: string | RegExp][]} [more]
  *   what is refused of several arguments together, or in the state that the world is in
  * @property {boolean} [reads] whether it changes nothing, so that it may be called at any time
  * @property {boolean} [fails] whether the good arguments, too, end in an error: there are none for this world
  */
 /** @typedef {Record<string, Row>} Rows */
 
-class Mine extends Error {}
-
 /** What a callback of the user throws: it must come out as it is. */
+export class Mine extends Error {}
+
+/** One of them. */
 export const mine = new Mine('mine');
 
 /** One value of each kind, and how messages show it. @type {Record<string, [value: unknown, shown: string]>} */
@@ -56,7 +58,7 @@ const VALUES = {
  * @property {string} [expectation]
  * @property {boolean} [required] whether undefined is refused, too
  * @property {readonly string[]} [also] of VALUES, accepted as well
- * @property {Function} [type]
+ * @property {ErrorType} [type]
  * @property {(name: string, expectation: string, shown: string) => string | RegExp} [say]
  */
 
@@ -78,8 +80,9 @@ export function kind(name, expectation, accepted, { required = false, also = [],
 
 /**
  * @param {string} what
- * @param {unknown} value a function is called with the world
- * @param {Function} type
+ * @param {((world: any) => unknown) | object | string | number | boolean | null | undefined} value a function is called
+ *   with the world
+ * @param {ErrorType} type
  * @param {string | RegExp} message
  * @returns {Bad}
  */
@@ -147,7 +150,8 @@ export function options(owner, table, { base = () => ({}), label = `${owner} opt
   const known = Object.keys(table);
   return Object.assign([
     ...own ?? object(label, rest),
-    bad(`${owner}: unknown option`, (/** @type {any} */ world) => ({ ...base(world), '??': 1 }), TypeError, /has no option "\?\?"; it has /),
+    bad(`${owner}: unknown option`, (/** @type {any} */ world) => ({ ...base(world), '??': 1 }), TypeError,
+      /has no option "\?\?"; it has /),
     bad(`${owner}: misspelt option`, (/** @type {any} */ world) => ({ ...base(world), [`${known[0]}S`]: 1 }), TypeError,
       `${owner} has no option "${known[0]}S"; did you mean "${known[0]}"?`),
     ...Object.entries(table).flatMap(([option, bads]) => bads.map(({ what, value, type, message }) => ({
@@ -185,7 +189,7 @@ export function surfaceOf(module, prefix = '') {
 /** @param {any} value */
 const isNamespace = (value) => value !== null && typeof value === 'object' && value[Symbol.toStringTag] === 'Module';
 
-/** @param {Function} value */
+/** @param {ErrorType} value */
 const isClass = (value) => /^class\b/.test(Function.prototype.toString.call(value));
 
 /**
@@ -203,7 +207,7 @@ export function membersOf(owner) {
 
 /**
  * @param {unknown} error
- * @param {Function} type
+ * @param {ErrorType} type
  * @param {string | RegExp} message
  * @param {string} what
  */
@@ -217,7 +221,7 @@ function assertError(error, type, message, what) {
  * @param {World} world
  * @param {string} what
  * @param {() => unknown} call
- * @param {Function} type
+ * @param {ErrorType} type
  * @param {string | RegExp} message
  */
 export async function refuses(world, what, call, type, message) {

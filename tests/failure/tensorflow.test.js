@@ -5,9 +5,11 @@ import { indexedSlices, tensor, variable } from 'rmsprop-wasm';
 import * as legacy from 'rmsprop-wasm/legacy';
 import * as v1 from 'rmsprop-wasm/v1';
 import { common, gradientsOfA, things } from './inputs.js';
-import { anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, object, options, outside, surfaceOf, testTable, text } from './table.js';
+import { Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, object, options, outside, surfaceOf, testTable,
+  text } from './table.js';
 
 /** @typedef {any} Any */
+/** @typedef {import('./table.js').ErrorType} ErrorType */
 /** @typedef {import('./table.js').Rows} Rows */
 
 const hyperparameter = (/** @type {string} */ name, rest = {}) =>
@@ -28,29 +30,32 @@ const pairs = [
       ? `${message}`.replace('3 numbers, flat or in shape [3]', 'a Tensor, IndexedSlices, array of numbers or null') : message,
     value: (/** @type {Any} */ world) => [[[[1, 1]], world.b], [value(world), world.a]],
   })),
-  bad('a variable twice', (/** @type {Any} */ w) => [[[1, 1, 1], w.a], [[1, 1, 1], w.a]], RangeError,
+  bad('a variable twice', (w) => [[[1, 1, 1], w.a], [[1, 1, 1], w.a]], RangeError,
     'variable "a" must be in the list once, got Array of length 2'),
-  bad('a tensor', (/** @type {Any} */ w) => [[[1, 1, 1], w.long]], Error,
+  bad('a tensor', (w) => [[[1, 1, 1], w.long]], Error,
     'Trying to update a Tensor: the variable of pairs[0] must be a variable, got tensor of shape [4]'),
-  bad('no variable', (/** @type {Any} */ w) => [[[1, 1, 1], w]], TypeError, 'the variable of pairs[0] must be a variable, got Object'),
-  bad('int32', (/** @type {Any} */ w) => [[[1, 1, 1], w.whole]], RangeError, notFloating),
-  bad('a disposed variable', (/** @type {Any} */ w) => [[[1, 1, 1], w.gone]], Error, 'variable "gone" is disposed'),
-  bad('another memory', (/** @type {Any} */ w) => [[[1, 1, 1], w.elsewhere]], RangeError,
+  bad('no variable', (w) => [[[1, 1, 1], w]], TypeError, 'the variable of pairs[0] must be a variable, got Object'),
+  bad('int32', (w) => [[[1, 1, 1], w.whole]], RangeError, notFloating),
+  bad('a disposed variable', (w) => [[[1, 1, 1], w.gone]], Error, 'variable "gone" is disposed'),
+  bad('another memory', (w) => [[[1, 1, 1], w.elsewhere]], RangeError,
     'variable "elsewhere" must be in the memory of the others, got Memory'),
-  bad('two memories', (/** @type {Any} */ w) => [[[1, 1, 1], w.a], [[1, 1, 1], w.elsewhere]], RangeError,
+  bad('two memories', (w) => [[[1, 1, 1], w.a], [[1, 1, 1], w.elsewhere]], RangeError,
     'variable "elsewhere" must be in the memory of variable "a", got Memory'),
-  bad('no gradient', (/** @type {Any} */ w) => [[null, w.a]], RangeError, /^No gradients provided for any variable: .*a.*\.$/),
-  bad('slices under a constraint', (/** @type {Any} */ w) => [[indexedSlices([1], [0]), w.bounded]], Error,
+  bad('no gradient', (w) => [[null, w.a]], RangeError, /^No gradients provided for any variable: .*a.*\.$/),
+  bad('slices under a constraint', (w) => [[indexedSlices([1], [0]), w.bounded]], Error,
     'Cannot use a constraint function on a sparse variable: variable "bounded" has one.'),
 ];
 const goodPairs = (/** @type {Any} */ w) => [[[[1, 1, 1], w.a], [[[1, 1]], w.b]]];
 
 const losses = [
-  bad('a loss that is no number', () => () => 'x', TypeError, 'the result of lossAndGradients must be { loss, gradients } or a number, got "x"'),
-  bad('no gradients', () => () => ({ loss: 1 }), TypeError, 'the result of lossAndGradients must be { loss, gradients } or a number, got Object'),
+  bad('a loss that is no number', () => () => 'x', TypeError,
+    'the result of lossAndGradients must be { loss, gradients } or a number, got "x"'),
+  bad('no gradients', () => () => ({ loss: 1 }), TypeError,
+    'the result of lossAndGradients must be { loss, gradients } or a number, got Object'),
   bad('a promise', () => async () => 1, TypeError, 'the result of lossAndGradients must be { loss, gradients } or a number, got Promise'),
-  bad('too few', () => () => ({ loss: 1, gradients: [[1, 1, 1]] }), RangeError, 'gradients must be as many as variables, 2, got Array of length 1'),
-  bad('one that throws', () => () => { throw mine; }, mine.constructor, 'mine'),
+  bad('too few', () => () => ({ loss: 1, gradients: [[1, 1, 1]] }), RangeError,
+    'gradients must be as many as variables, 2, got Array of length 1'),
+  bad('one that throws', () => () => { throw mine; }, Mine, 'mine'),
 ];
 const ofLoss = [
   ...losses,
@@ -76,12 +81,12 @@ function answers(world, step, run) {
       world[key] = before;
     }
   };
-  return /** @type {[string, () => unknown, Function, string][]} */ ([
+  return /** @type {[string, () => unknown, ErrorType, string][]} */ ([
     ['a rate of NaN', telling('rate', () => NaN), RangeError, `learningRate${step} must be a finite number, got NaN`],
     ['an infinite rate', telling('rate', () => Infinity), RangeError, `learningRate${step} must be a finite number, got Infinity`],
     ['no rate', telling('rate', () => undefined), TypeError, `learningRate${step} must be a finite number, got undefined`],
     ['a momentum that is text', telling('momentum', () => '0'), TypeError, `momentum${step} must be a finite number, got "0"`],
-    ['a momentum that is never there', telling('momentum', () => { throw mine; }), mine.constructor, 'mine'],
+    ['a momentum that is never there', telling('momentum', () => { throw mine; }), Mine, 'mine'],
   ]);
 }
 
@@ -96,7 +101,8 @@ function worldOf(made, more) {
     last: tensor(2 ** 31 - 1, { dtype: 'int32', memory: things_.memory }),
     half: tensor(0.5, { memory: things_.memory }),
     fingerprint: () => JSON.stringify([
-      bitsOf([...things_.variables, world.step, world.last, world.half]), more.call(world), things_.memory.bytesInUse, things_.memory.tensorCount, ...common(),
+      bitsOf([...things_.variables, world.step, world.last, world.half]), more.call(world), things_.memory.bytesInUse,
+      things_.memory.tensorCount, ...common(),
     ]),
     dispose: () => world.it.dispose(),
   };
@@ -108,7 +114,7 @@ function worldOf(made, more) {
 // ---- TensorFlow 1 ----
 
 const varList = [
-  bad('a tensor', (/** @type {Any} */ w) => [w.long], Error, 'Trying to update a Tensor: varList[0] must be a variable, got tensor of shape [4]'),
+  bad('a tensor', (w) => [w.long], Error, 'Trying to update a Tensor: varList[0] must be a variable, got tensor of shape [4]'),
   bad('no variable', 7, TypeError, 'varList[0] must be a variable, got 7'),
   bad('no variables', [], RangeError, 'No variables to optimize: varList is empty.'),
 ];
@@ -122,19 +128,20 @@ const gradientTable = {
   gradLoss: [
     ...kind('gradLoss', 'a Tensor, array of numbers or null', ['number', 'array', 'null']),
     bad('slices', () => indexedSlices([1], [0]), TypeError, 'gradLoss must be a Tensor, array of numbers or null, got IndexedSlices'),
-    bad('an int32', (/** @type {Any} */ w) => w.whole, RangeError, 'Invalid type int32 for gradLoss, expected: [float32, float64].'),
-    bad('a disposed tensor', (/** @type {Any} */ w) => w.goneTensor, Error, 'tensor of shape [3] is disposed')],
+    bad('an int32', (w) => w.whole, RangeError, 'Invalid type int32 for gradLoss, expected: [float32, float64].'),
+    bad('a disposed tensor', (w) => w.goneTensor, Error, 'tensor of shape [3] is disposed')],
 };
 const globalStep = [
   ...kind('globalStep', 'a variable of one integer', ['null']),
-  bad('a tensor of more', (/** @type {Any} */ w) => w.long, RangeError, 'globalStep.size must be 1, got 4'),
-  bad('half a step', (/** @type {Any} */ w) => w.half, RangeError, 'globalStep must be a variable of one integer, got 0.5'),
-  bad('the last int32', (/** @type {Any} */ w) => w.last, RangeError, 'globalStep must be below 2147483647, the last int32, got 2147483647'),
-  bad('a disposed one', (/** @type {Any} */ w) => w.goneTensor, Error, 'tensor of shape [3] is disposed'),
+  bad('a tensor of more', (w) => w.long, RangeError, 'globalStep.size must be 1, got 4'),
+  bad('half a step', (w) => w.half, RangeError, 'globalStep must be a variable of one integer, got 0.5'),
+  bad('the last int32', (w) => w.last, RangeError, 'globalStep must be below 2147483647, the last int32, got 2147483647'),
+  bad('a disposed one', (w) => w.goneTensor, Error, 'tensor of shape [3] is disposed'),
 ];
 const applyTable = { globalStep, name: text('name', { also: ['null'] }) };
 const withVariables = (/** @type {Any} */ w) => ({ varList: w.variables });
-const noFunction = (/** @type {string} */ _, /** @type {string} */ __, /** @type {string} */ shown) => `\`loss\` passed to computeGradients must be a function, got ${shown}`;
+const noFunction = (/** @type {string} */ _, /** @type {string} */ __,
+  /** @type {string} */ shown) => `\`loss\` passed to computeGradients must be a function, got ${shown}`;
 const lossOf1 = [...kind('loss', 'a function', ['callback'], { required: true, type: Error, say: noFunction }), ...losses];
 const nothing = /^No gradients provided for any variable: variable "a", variable "b", between these variables and loss function.*\.$/;
 
@@ -154,10 +161,12 @@ const rows1 = {
   },
   'RMSPropOptimizer#getName': { args: [], call: ({ it }) => it.getName(), reads: true },
   'RMSPropOptimizer#getSlotNames': { args: [], call: ({ it }) => it.getSlotNames(), reads: true },
-  'RMSPropOptimizer#getSlot': { args: [anything, anything], call: ({ it }, ...given) => it.getSlot(...given), reads: true, good: (w) => [w.a, 'rms'] },
+  'RMSPropOptimizer#getSlot': { args: [anything, anything], call: ({ it }, ...given) => it.getSlot(...given), reads: true,
+    good: (w) => [w.a, 'rms'] },
   'RMSPropOptimizer#variables': { args: [], call: ({ it }) => it.variables(), reads: true },
   'RMSPropOptimizer#computeGradients': {
-    args: [lossOf1, options('computeGradients', gradientTable, { base: withVariables, own: kind('computeGradients options', 'of type object', ['object', 'bare', 'array', 'null']) })],
+    args: [lossOf1, options('computeGradients', gradientTable,
+      { base: withVariables, own: kind('computeGradients options', 'of type object', ['object', 'bare', 'array', 'null']) })],
     call: ({ it }, ...given) => it.computeGradients(...given), good: (w) => [() => 1, withVariables(w)],
   },
   'RMSPropOptimizer#applyGradients': {
@@ -167,7 +176,8 @@ const rows1 = {
   },
   'RMSPropOptimizer#minimize': {
     args: [[...lossOf1, ...ofLoss, bad('no gradients at all', () => () => ({ loss: 1, gradients: [null, null] }), RangeError, nothing)],
-      options('minimize', { ...gradientTable, ...applyTable }, { base: withVariables, own: kind('minimize options', 'of type object', ['object', 'bare', 'array', 'null']) })],
+      options('minimize', { ...gradientTable, ...applyTable },
+        { base: withVariables, own: kind('minimize options', 'of type object', ['object', 'bare', 'array', 'null']) })],
     call: ({ it }, ...given) => it.minimize(...given),
     good: (w) => [() => ({ loss: 1, gradients: [[1, 1, 1], [[1, 1]]] }), withVariables(w)],
     more: (w) => answers(w, '()', () => w.it.minimize(() => ({ loss: 1, gradients: [[1, 1, 1], [[1, 1]]] }), withVariables(w))),
@@ -184,7 +194,8 @@ testTable('v1', surfaceOf(v1), rows1, () => worldOf(
 
 // ---- tf.keras ----
 
-const rate = [...finite('learningRate', { expectation: 'a finite number, schedule or callback', also: ['callback'] }), outside('learningRate', 1e39, 'a float32')];
+const rate = [...finite('learningRate', { expectation: 'a finite number, schedule or callback', also: ['callback'] }),
+  outside('learningRate', 1e39, 'a float32')];
 const limit = (/** @type {string} */ name) => finite(name, { also: ['null'], out: [[-1, '>= 0']] });
 const setLimit = (/** @type {string} */ name) =>
   finite(name, { expectation: 'a finite number or null', also: ['null'], required: true });
@@ -197,14 +208,15 @@ const required = (/** @type {string} */ field, /** @type {string} */ expectation
   bad(`${field}: undefined`, undefined, TypeError, `${field} must be ${expectation}, got undefined`);
 
 const varListOf = [
-  bad('a tensor', (/** @type {Any} */ w) => [[w.long]], Error, 'Trying to update a Tensor: variables[0] must be a variable, got tensor of shape [4]'),
+  bad('a tensor', (w) => [[w.long]], Error, 'Trying to update a Tensor: variables[0] must be a variable, got tensor of shape [4]'),
   bad('no variable', 7, TypeError, 'variables[0] must be a variable, got 7'),
   bad('nothing', undefined, TypeError, 'variables[0] must be a variable, got undefined'),
 ];
 const lossOf2 = [
   ...callback('lossAndGradients', { required: true }).map((one) => (/: number$/.test(one.what)
-    ? { ...one, type: RangeError, message: 'a tape is required when a loss is passed: pass a function that gives gradients, got 7' } : one)),
-  bad('a tensor', (/** @type {Any} */ w) => w.half, RangeError, /^a tape is required when a loss is passed: .*, got tensor of shape \[\]$/),
+    ? { ...one, type: RangeError,
+      message: 'a tape is required when a loss is passed: pass a function that gives gradients, got 7' } : one)),
+  bad('a tensor', (w) => w.half, RangeError, /^a tape is required when a loss is passed: .*, got tensor of shape \[\]$/),
   ...ofLoss,
 ];
 const goodLoss = (/** @type {Any} */ w) => [() => ({ loss: 1, gradients: [[1, 1, 1], [[1, 1]]] }), w.variables];
@@ -233,7 +245,8 @@ const rows2 = {
     args: [[...object('config', { required: true }),
       bad('an unknown entry', { foo: 1 }, TypeError, /^RMSprop has no option "foo"/),
       bad('a bad value', { learning_rate: 'x' }, TypeError, 'learningRate must be a finite number, schedule or callback, got "x"'),
-      bad('an unknown schedule', { learning_rate: { class_name: 'Foo', config: {} } }, RangeError, /^class_name must be one of Expon.*, got "Foo"$/),
+      bad('an unknown schedule', { learning_rate: { class_name: 'Foo', config: {} } }, RangeError,
+        /^class_name must be one of Expon.*, got "Foo"$/),
     ], options('fromConfig', { customObjects: object('customObjects') })],
     call: (_, ...given) => /** @type {Any} */ (legacy.RMSprop.fromConfig)(...given).dispose(), good: () => [{ rho: 0.5 }],
   },
@@ -246,8 +259,9 @@ const rows2 = {
     setter('epsilon', finite('epsilon', { required: true }), 0.2),
     setter('clipnorm', setLimit('clipnorm'), 1),
     setter('clipvalue', setLimit('clipvalue'), 1),
-    setter('globalClipnorm', [bad('beside clipnorm', 1, RangeError, 'Cannot accept both clipnorm and globalClipnorm, got clipnorm 2 and globalClipnorm 1'),
-      ...setLimit('globalClipnorm')], null),
+    setter('globalClipnorm', [bad('beside clipnorm', 1, RangeError,
+      'Cannot accept both clipnorm and globalClipnorm, got clipnorm 2 and globalClipnorm 1'),
+    ...setLimit('globalClipnorm')], null),
   ]),
   'RMSprop#iterations=': {
     args: [[bad('after the first update', 7, Error, 'Cannot set iterations of optimizer "it" after its weights have been created, got 7')]],
@@ -265,35 +279,39 @@ const rows2 = {
   'RMSprop#setWeights': {
     args: [[
       ...list('weights', { required: true }).filter(({ what }) => !/array/.test(what)),
-      bad('too few', [[1]], RangeError, 'setWeights of optimizer "it" got a weight list of length 1, but the optimizer was expecting 7 weights'),
-      bad('another length', (/** @type {Any} */ w) => w.it.getWeights().with?.(1, [1]) ?? [[1], [1], [1], [1], [1], [1], [1]], RangeError,
+      bad('too few', [[1]], RangeError,
+        'setWeights of optimizer "it" got a weight list of length 1, but the optimizer was expecting 7 weights'),
+      bad('another length', (w) => w.it.getWeights().with?.(1, [1]) ?? [[1], [1], [1], [1], [1], [1], [1]], RangeError,
         'weights[1] must be 3 numbers, flat or in shape [3], got Array of length 1'),
-      bad('half an iteration', (/** @type {Any} */ w) => [[0.5], ...w.it.getWeights().slice(1)], RangeError, /^weights\[0\] must be an integer in \[.*\], got 0.5$/),
+      bad('half an iteration', (w) => [[0.5], ...w.it.getWeights().slice(1)], RangeError,
+        /^weights\[0\] must be an integer in \[.*\], got 0.5$/),
     ]],
     call: ({ it }, given) => it.setWeights(given), good: ({ it }) => [it.getWeights()],
   },
   'RMSprop#getSlotNames': { args: [], call: ({ it }) => it.getSlotNames(), reads: true },
   'RMSprop#getSlot': {
     args: [[
-      bad('a stranger', (/** @type {Any} */ w) => w.stranger, RangeError, 'optimizer "it" has no slot "rms" for variable "stranger"'),
+      bad('a stranger', (w) => w.stranger, RangeError, 'optimizer "it" has no slot "rms" for variable "stranger"'),
       bad('no variable', 7, RangeError, 'optimizer "it" has no slot "rms" for 7'),
     ], [bad('another slot', 'velocity', RangeError, 'optimizer "it" has no slot "velocity" for variable "a"')]],
     call: ({ it }, ...given) => it.getSlot(...given), good: (w) => [w.a, 'rms'], reads: true,
   },
   'RMSprop#addSlot': {
     args: [[
-      bad('a tensor', (/** @type {Any} */ w) => w.long, Error, 'Trying to update a Tensor: variable must be a variable, got tensor of shape [4]'),
+      bad('a tensor', (w) => w.long, Error, 'Trying to update a Tensor: variable must be a variable, got tensor of shape [4]'),
       bad('no variable', undefined, TypeError, 'variable must be a variable, got undefined'),
-      bad('int32', (/** @type {Any} */ w) => w.whole, RangeError, notFloating),
-      bad('a disposed variable', (/** @type {Any} */ w) => w.gone, Error, 'variable "gone" is disposed'),
+      bad('int32', (w) => w.whole, RangeError, notFloating),
+      bad('a disposed variable', (w) => w.gone, Error, 'variable "gone" is disposed'),
     ], text('name', { required: true }), [
       ...kind('initializer', 'of type string', ['text', 'callback']),
       bad('another', 'random', RangeError, "initializer must be 'zeros', 'ones' or a function, got \"random\""),
-      bad('one that gives less', () => () => [1], RangeError, 'the initial value of slot "mine" must be 3 numbers, flat or in shape [3], got Array of length 1'),
-      bad('one that throws', () => () => { throw mine; }, mine.constructor, 'mine'),
+      bad('one that gives less', () => () => [1], RangeError,
+        'the initial value of slot "mine" must be 3 numbers, flat or in shape [3], got Array of length 1'),
+      bad('one that throws', () => () => { throw mine; }, Mine, 'mine'),
     ]],
     call: ({ it }, ...given) => it.addSlot(...given), good: (w) => [w.a, 'mine', 'ones'],
-    more: (w) => [['another memory', () => w.it.addSlot(w.elsewhere, 'rms'), RangeError, 'variable "elsewhere" must be in the memory of the others, got Memory']],
+    more: (w) => [['another memory', () => w.it.addSlot(w.elsewhere, 'rms'), RangeError,
+      'variable "elsewhere" must be in the memory of the others, got Memory']],
   },
   'RMSprop#getGradients': {
     args: [[...lossOf2, bad('a gradient that is missing', () => () => ({ loss: 1, gradients: [null, [[1, 1]]] }), RangeError,
@@ -301,7 +319,7 @@ const rows2 = {
     call: ({ it }, ...given) => it.getGradients(...given), good: goodLoss,
   },
   'RMSprop#minimize': {
-    args: [lossOf2, [...varListOf, bad('a function that throws', () => () => { throw mine; }, mine.constructor, 'mine')],
+    args: [lossOf2, [...varListOf, bad('a function that throws', () => () => { throw mine; }, Mine, 'mine')],
       options('minimize', { gradLoss: gradientTable.gradLoss, name: text('name', { also: ['null'] }) })],
     call: ({ it }, ...given) => it.minimize(...given), good: goodLoss,
     more: (w) => answers(w, ' at step 3', () => w.it.minimize(...goodLoss(w))),
@@ -326,7 +344,8 @@ const rows2 = {
 };
 
 testTable('legacy', surfaceOf(legacy), rows2, () => worldOf(
-  (/** @type {Any} */ w) => new legacy.RMSprop({ learningRate: () => w.rate(), momentum: () => w.momentum(), centered: true, clipnorm: 2, decay: 0.1, name: 'it' }),
+  (/** @type {Any} */ w) => new legacy.RMSprop({ learningRate: () => w.rate(), momentum: () => w.momentum(), centered: true, clipnorm: 2,
+    decay: 0.1, name: 'it' }),
   /** @this {Any} */ function state() {
     const { clipnorm, clipvalue, globalClipnorm, epsilon, decay, iterations } = this.it;
     return [bitsOf(this.it.weights), this.it.getSlotNames(), clipnorm, clipvalue, globalClipnorm, epsilon, decay, iterations];

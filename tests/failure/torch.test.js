@@ -1,10 +1,11 @@
 /** What the optimizer, clips and schedulers of PyTorch refuse. */
-import { indexedSlices, tensor, variable } from 'rmsprop-wasm';
+import { Variable, indexedSlices, tensor, variable } from 'rmsprop-wasm';
 import * as torch from 'rmsprop-wasm/torch';
 import { common, gradientsOfA, things } from './inputs.js';
-import { anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, options, surfaceOf, testTable } from './table.js';
+import { Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, options, surfaceOf, testTable } from './table.js';
 
 /** @typedef {any} Any */
+/** @typedef {import('./table.js').ErrorType} ErrorType */
 /** @typedef {import('./table.js').Rows} Rows */
 /** @typedef {import('./table.js').Argument} Argument */
 
@@ -16,11 +17,12 @@ const labels = /** @type {Record<string, string>} */ ({
 });
 const notNegative = (/** @type {string} */ name) => [
   ...kind(name, 'a finite number >= 0', ['number']),
-  ...[NaN, Infinity, -1].map((value) => bad(`${name}: ${value}`, value, RangeError, `Invalid ${labels[name]}: ${value}; ${name} must be a finite number >= 0`)),
+  ...[NaN, Infinity, -1].map((value) => bad(`${name}: ${value}`, value, RangeError,
+    `Invalid ${labels[name]}: ${value}; ${name} must be a finite number >= 0`)),
 ];
 const lrTensors = [
-  bad('a rate of several', (/** @type {Any} */ w) => w.long, RangeError, 'Tensor lr must be 1-element, got 4 elements'),
-  bad('a disposed rate', (/** @type {Any} */ w) => w.goneRate, Error, 'tensor of shape [] is disposed'),
+  bad('a rate of several', (w) => w.long, RangeError, 'Tensor lr must be 1-element, got 4 elements'),
+  bad('a disposed rate', (w) => w.goneRate, Error, 'tensor of shape [] is disposed'),
 ];
 const constructed = {
   lr: [...notNegative('lr'), ...lrTensors],
@@ -46,17 +48,19 @@ const params = [
   ...kind('params', '', ['array', 'text'], { required: true, say: notIterable }),
   bad('text', 'x', TypeError, onlyVariables('"x"')),
   bad('no variable', [7], TypeError, onlyVariables('7')),
-  bad('a tensor', (/** @type {Any} */ w) => [w.long], TypeError, onlyVariables('Tensor')),
-  bad('int32', (/** @type {Any} */ w) => [w.whole], TypeError, 'variable "whole" must be float32 or float64, got "int32"'),
-  bad('a disposed variable', (/** @type {Any} */ w) => [w.gone], Error, 'variable "gone" is disposed'),
+  bad('a tensor', (w) => [w.long], TypeError, onlyVariables('Tensor')),
+  bad('int32', (w) => [w.whole], TypeError, 'variable "whole" must be float32 or float64, got "int32"'),
+  bad('a disposed variable', (w) => [w.gone], Error, 'variable "gone" is disposed'),
 ];
 
 const closures = [
   ...callback('closure'),
-  bad('a loss that is no number', () => () => 'x', TypeError, 'the result of lossAndGradients must be { loss, gradients } or a number, got "x"'),
+  bad('a loss that is no number', () => () => 'x', TypeError,
+    'the result of lossAndGradients must be { loss, gradients } or a number, got "x"'),
   bad('a promise', () => async () => 1, TypeError, 'the result of lossAndGradients must be { loss, gradients } or a number, got Promise'),
-  bad('too few', () => () => ({ loss: 1, gradients: [[1, 1, 1]] }), RangeError, 'gradients must be as many as parameters, 2, got Array of length 1'),
-  bad('one that throws', () => () => { throw mine; }, mine.constructor, 'mine'),
+  bad('too few', () => () => ({ loss: 1, gradients: [[1, 1, 1]] }), RangeError,
+    'gradients must be as many as parameters, 2, got Array of length 1'),
+  bad('one that throws', () => () => { throw mine; }, Mine, 'mine'),
   ...gradientsOfA('gradient of variable "a"').filter(({ what }) => !/slices|an index/.test(what)).map(({ what, value, type, message }) => ({
     what, type, message, value: (/** @type {Any} */ w) => () => ({ loss: 1, gradients: [value(w), [[1, 1]]] }),
   })),
@@ -67,7 +71,8 @@ const closures = [
 function written(/** @type {Any} */ world) {
   const [group] = world.it.paramGroups;
   const table = { ...grouped, lr: [...finite('lr', { required: true }), ...lrTensors] };
-  return Object.entries(table).flatMap(([name, bads]) => bads.map(({ what, value, type, message }) => /** @type {Any} */ ([`${what} in a group`, () => {
+  return Object.entries(table).flatMap(([name,
+    bads]) => bads.map(({ what, value, type, message }) => /** @type {Any} */ ([`${what} in a group`, () => {
     const had = Object.hasOwn(group, name);
     const before = group[name];
     group[name] = value(world);
@@ -86,18 +91,19 @@ const savedBut = (w, change) => {
   change(saved);
   return saved;
 };
-/** @type {(what: string, change: (saved: Any) => void, type: Function, message: string | RegExp) => import('./table.js').Bad} */
-const badState = (what, change, type, message) => bad(what, (/** @type {Any} */ w) => savedBut(w, change), type, message);
+/** @type {(what: string, change: (saved: Any) => void, type: ErrorType, message: string | RegExp) => import('./table.js').Bad} */
+const badState = (what, change, type, message) => bad(what, (w) => savedBut(w, change), type, message);
 
 /** @type {Rows} */
 const rows = {
   'RMSprop': {
     args: [[...params, bad('none', [], RangeError, 'optimizer got an empty parameter list'),
-      bad('a variable in two groups', (/** @type {Any} */ w) => [{ params: [w.a] }, { params: [w.a] }], RangeError,
+      bad('a variable in two groups', (w) => [{ params: [w.a] }, { params: [w.a] }], RangeError,
         'some parameters appear in more than one parameter group'),
       bad('a group without params', [{}], TypeError, notIterable('', '', 'undefined')),
-      bad('a group and a variable', (/** @type {Any} */ w) => [{ params: [w.a] }, w.b], TypeError, 'param_group must be an object with params, but got Variable'),
-      bad('an iterable that throws', () => ({ [Symbol.iterator]() { throw mine; } }), mine.constructor, 'mine'),
+      bad('a group and a variable', (w) => [{ params: [w.a] }, w.b], TypeError,
+        'param_group must be an object with params, but got Variable'),
+      bad('an iterable that throws', () => ({ [Symbol.iterator]() { throw mine; } }), Mine, 'mine'),
     ], options('RMSprop', constructed)],
     call: (_, ...given) => new (/** @type {Any} */ (RMSprop))(...given).dispose(), good: (w) => [w.variables],
   },
@@ -109,9 +115,11 @@ const rows = {
           required: true, say: (_, __, shown) => `param_group must be an object with params, but got ${shown}`,
         }),
       }).filter(({ what }) => !/misspelt/.test(what)),
-      bad('a misspelt option', (/** @type {Any} */ w) => ({ params: [w.stranger], momentun: 1 }), TypeError, 'group has no option "momentun"; did you mean "momentum"?'),
-      bad('a parameter of another group', (/** @type {Any} */ w) => ({ params: [w.a] }), RangeError, 'some parameters appear in more than one parameter group'),
-      bad('a tensor', (/** @type {Any} */ w) => w.long, TypeError, 'param_group must be an object with params, but got Tensor'),
+      bad('a misspelt option', (w) => ({ params: [w.stranger], momentun: 1 }), TypeError,
+        'group has no option "momentun"; did you mean "momentum"?'),
+      bad('a parameter of another group', (w) => ({ params: [w.a] }), RangeError,
+        'some parameters appear in more than one parameter group'),
+      bad('a tensor', (w) => w.long, TypeError, 'param_group must be an object with params, but got Tensor'),
     ]],
     call: ({ it }, given) => it.addParamGroup(given), good: (w) => [{ params: [w.stranger] }],
   },
@@ -168,15 +176,21 @@ const rows = {
         'loaded state dict has a different number of parameter groups: 0, the optimizer has 1'),
       badState('fewer parameters', (saved) => saved.param_groups[0].params.pop(), RangeError,
         /^loaded state dict contains a parameter group that doesn't match the size of optimizer's group: group 0 has 1 parameters, not 2$/),
-      badState('a group that is none', (saved) => { saved.param_groups[0] = 7; }, TypeError, 'param_groups[0] must be of type object, got 7'),
-      badState('a group without params', (saved) => delete saved.param_groups[0].params, TypeError, 'param_groups[0].params must be an array, got undefined'),
+      badState('a group that is none', (saved) => { saved.param_groups[0] = 7; }, TypeError,
+        'param_groups[0] must be of type object, got 7'),
+      badState('a group without params', (saved) => delete saved.param_groups[0].params, TypeError,
+        'param_groups[0].params must be an array, got undefined'),
       badState('an unknown entry', (saved) => { saved.param_groups[0].foo = 1; }, TypeError, /^param_groups\[0\] has no option "foo"; /),
-      badState('a rate of NaN', (saved) => { saved.param_groups[0].lr = NaN; }, RangeError, 'param_groups[0].lr must be a finite number, got NaN'),
-      badState('a momentum that is text', (saved) => { saved.param_groups[0].momentum = '1'; }, TypeError, 'momentum must be a finite number, got "1"'),
+      badState('a rate of NaN', (saved) => { saved.param_groups[0].lr = NaN; }, RangeError,
+        'param_groups[0].lr must be a finite number, got NaN'),
+      badState('a momentum that is text', (saved) => { saved.param_groups[0].momentum = '1'; }, TypeError,
+        'momentum must be a finite number, got "1"'),
       badState('a state that is none', (saved) => { saved.state[0] = 7; }, TypeError, 'state[0] must be of type object, got 7'),
       badState('no step', (saved) => delete saved.state[0].step, TypeError, 'state[0].step must be a finite number, got undefined'),
-      badState('half a step', (saved) => { saved.state[0].step = 0.5; }, RangeError, 'state[0].step must be an integer in [0, 9007199254740991], got 0.5'),
-      badState('a negative step', (saved) => { saved.state[0].step = -1; }, RangeError, 'state[0].step must be an integer in [0, 9007199254740991], got -1'),
+      badState('half a step', (saved) => { saved.state[0].step = 0.5; }, RangeError,
+        'state[0].step must be an integer in [0, 9007199254740991], got 0.5'),
+      badState('a negative step', (saved) => { saved.state[0].step = -1; }, RangeError,
+        'state[0].step must be an integer in [0, 9007199254740991], got -1'),
       badState('no mean square', (saved) => delete saved.state[0].square_avg, TypeError,
         'state[0].square_avg must be 3 numbers, flat or in shape [3], got undefined'),
       badState('a short buffer', (saved) => { saved.state[1].momentum_buffer = [1]; }, RangeError,
@@ -189,8 +203,8 @@ const rows = {
     args: [[
       ...kind('params', 'a variable or an iterable of them', ['array', 'text'], { required: true }),
       bad('no variable', [7], TypeError, 'params must be variables, got 7'),
-      bad('slices', (/** @type {Any} */ w) => [w.sparse], Error, 'clipGradNorm does not support sparse gradients, variable "sparse" has one'),
-      bad('a disposed gradient', (/** @type {Any} */ w) => [w.a, w.orphan], Error, 'tensor of shape [1] is disposed'),
+      bad('slices', (w) => [w.sparse], Error, 'clipGradNorm does not support sparse gradients, variable "sparse" has one'),
+      bad('a disposed gradient', (w) => [w.a, w.orphan], Error, 'tensor of shape [1] is disposed'),
     ], finite('maxNorm', { required: true }), options('clipGradNorm', {
       normType: [...kind('normType', 'a number', ['number']), bad('NaN', NaN, RangeError, 'normType must be a number, got NaN')],
       errorIfNonfinite: flag('errorIfNonfinite'),
@@ -203,8 +217,8 @@ const rows = {
     args: [[
       ...kind('params', 'a variable or an iterable of them', ['array', 'text'], { required: true }),
       bad('no variable', [7], TypeError, 'params must be variables, got 7'),
-      bad('slices', (/** @type {Any} */ w) => [w.sparse], Error, 'clipGradValue does not support sparse gradients, variable "sparse" has one'),
-      bad('a disposed gradient', (/** @type {Any} */ w) => [w.a, w.orphan], Error, 'tensor of shape [1] is disposed'),
+      bad('slices', (w) => [w.sparse], Error, 'clipGradValue does not support sparse gradients, variable "sparse" has one'),
+      bad('a disposed gradient', (w) => [w.a, w.orphan], Error, 'tensor of shape [1] is disposed'),
     ], finite('value', { required: true })],
     call: (_, ...given) => /** @type {Any} */ (clipGradValue)(...given), good: (w) => [w.variables, 1],
   },
@@ -213,7 +227,12 @@ const rows = {
 // ---- Schedulers ----
 
 const lastEpoch = integer('lastEpoch', -1);
-/** @type {(say: (shown: string) => string, accepted: readonly string[], values: readonly unknown[], type?: Function, also?: readonly string[]) => Argument} */
+/**
+ * What PyTorch refuses in words of its own.
+ *
+ * @type {(say: (shown: string) => string, accepted: readonly string[], values: readonly (number | string)[], type?: ErrorType,
+ *   also?: readonly string[]) => Argument}
+ */
 const worded = (say, accepted, values, type = RangeError, also = []) => [
   ...kind('', '', accepted, { type, also, say: (_, __, shown) => say(shown) }),
   ...values.map((value) => bad(`${value}`, value, RangeError, say(typeof value === 'string' ? JSON.stringify(value) : `${value}`))),
@@ -222,27 +241,33 @@ const bounded = (/** @type {string} */ name, /** @type {string} */ text, /** @ty
   ...finite(name), ...values.map((value) => bad(`${name}: ${value}`, value, RangeError, `${text}, got ${value}`)),
 ];
 const each = (/** @type {string} */ name) => [
-  ...finite(name, { expectation: 'a finite number, or one for each group', also: ['array'] }).filter(({ what }) => !/: -?(NaN|Infinity)$/.test(what)),
+  ...finite(name, { expectation: 'a finite number, or one for each group',
+    also: ['array'] }).filter(({ what }) => !/: -?(NaN|Infinity)$/.test(what)),
   bad('NaN', NaN, RangeError, `${name} must be a finite number, or one for each group, got NaN`),
-  bad('too many', [1, 1], RangeError, `${name} must have the same length as optimizer.paramGroups. ${name} has 2 values, paramGroups has 1.`),
+  bad('too many', [1, 1], RangeError,
+    `${name} must have the same length as optimizer.paramGroups. ${name} has 2 values, paramGroups has 1.`),
   bad('NaN in a list', [NaN], RangeError, `${name}[0] must be a finite number, got NaN`),
   bad('text in a list', ['1'], TypeError, `${name}[0] must be a finite number, got "1"`),
 ];
-const needed = (/** @type {Argument} */ argument, /** @type {string} */ message, type = TypeError) => [...argument, bad('undefined', undefined, type, message)];
+const needed = (/** @type {Argument} */ argument, /** @type {string} */ message, type = TypeError) => [...argument,
+  bad('undefined', undefined, type, message)];
 const positive = (/** @type {string} */ name) =>
-  worded((shown) => `Expected positive integer ${name}, but got ${shown}`, ['number'], [0, -1, 0.5, NaN, Infinity], RangeError, ['null', 'undefined']);
+  worded((shown) => `Expected positive integer ${name}, but got ${shown}`, ['number'], [0, -1, 0.5, NaN, Infinity], RangeError,
+    ['null', 'undefined']);
 const total = 'You must define either totalSteps OR (epochs AND stepsPerEpoch)';
 
 /** The options of each, and those that must be given. @type {Record<string, [Record<string, Argument>, object]>} */
 const schedulers = {
-  StepLR: [{ stepSize: needed(integer('stepSize', 1), 'stepSize must be an integer in [1, 9007199254740991], got undefined'), gamma: finite('gamma'), lastEpoch }, { stepSize: 1 }],
+  StepLR: [{ stepSize: needed(integer('stepSize', 1), 'stepSize must be an integer in [1, 9007199254740991], got undefined'),
+    gamma: finite('gamma'), lastEpoch }, { stepSize: 1 }],
   MultiStepLR: [{
     milestones: [...list('milestones', { required: true }).filter(({ what }) => !/array/.test(what)),
       ...integer('milestones', 0).map(({ value, ...rest }) => ({ ...rest, value: () => [1, value(undefined)] }))],
     gamma: finite('gamma'), lastEpoch,
   }, { milestones: [1] }],
   ConstantLR: [{
-    factor: bounded('factor', 'Constant multiplicative factor expected to be between 0 and 1', [-0.5, 1.5]), totalIters: integer('totalIters', 0), lastEpoch,
+    factor: bounded('factor', 'Constant multiplicative factor expected to be between 0 and 1', [-0.5, 1.5]),
+    totalIters: integer('totalIters', 0), lastEpoch,
   }, {}],
   LinearLR: [{
     startFactor: bounded('startFactor', 'Starting multiplicative factor expected to be greater than 0 and less or equal to 1', [0, 1.5]),
@@ -252,7 +277,8 @@ const schedulers = {
   ExponentialLR: [{ gamma: needed(finite('gamma'), 'gamma must be a finite number, got undefined'), lastEpoch }, { gamma: 0.5 }],
   PolynomialLR: [{ totalIters: integer('totalIters', 0), power: finite('power'), lastEpoch }, {}],
   CosineAnnealingLR: [{
-    tMax: needed(integer('tMax', 1), 'tMax must be an integer in [1, 9007199254740991], got undefined'), etaMin: finite('etaMin'), lastEpoch,
+    tMax: needed(integer('tMax', 1), 'tMax must be an integer in [1, 9007199254740991], got undefined'), etaMin: finite('etaMin'),
+    lastEpoch,
   }, { tMax: 1 }],
   CosineAnnealingWarmRestarts: [{
     t0: worded((shown) => `Expected positive integer t0, but got ${shown}`, ['number'], [0, -1, 0.5, NaN]),
@@ -263,8 +289,10 @@ const schedulers = {
     maxLr: each('maxLr'),
     totalSteps: [...positive('totalSteps'), bad('nothing', undefined, RangeError, total), bad('null', null, RangeError, total)],
     epochs: anything, stepsPerEpoch: anything,
-    pctStart: worded((shown) => `Expected float between 0 and 1 pctStart, but got ${shown}`, ['number'], [-0.5, 1.5, NaN], RangeError, ['undefined']),
-    annealStrategy: worded((shown) => `annealStrategy must be one of 'cos' or 'linear', instead got ${shown}`, ['text'], ['x'], RangeError, ['undefined']),
+    pctStart: worded((shown) => `Expected float between 0 and 1 pctStart, but got ${shown}`, ['number'], [-0.5, 1.5, NaN], RangeError,
+      ['undefined']),
+    annealStrategy: worded((shown) => `annealStrategy must be one of 'cos' or 'linear', instead got ${shown}`, ['text'], ['x'], RangeError,
+      ['undefined']),
     cycleMomentum: flag('cycleMomentum'),
     baseMomentum: each('baseMomentum'), maxMomentum: each('maxMomentum'),
     divFactor: finite('divFactor'), finalDivFactor: finite('finalDivFactor'),
@@ -277,7 +305,7 @@ const schedulers = {
     gamma: finite('gamma'),
     scaleFn: [...callback('scaleFn', { also: ['null'] }),
       bad('one that gives NaN', () => () => NaN, RangeError, 'the result of scaleFn must be a finite number, got NaN'),
-      bad('one that throws', () => () => { throw mine; }, mine.constructor, 'mine')],
+      bad('one that throws', () => () => { throw mine; }, Mine, 'mine')],
     scaleMode: worded((shown) => `scaleMode must be 'cycle' or 'iterations', got ${shown}`, ['text'], ['x'], RangeError, ['undefined']),
     cycleMomentum: flag('cycleMomentum'),
     baseMomentum: each('baseMomentum'), maxMomentum: each('maxMomentum'), lastEpoch,
@@ -321,7 +349,8 @@ const schedulerRows = {
     args: [kind('metrics', 'a number', ['number'], { required: true })], call: (w, given) => w.plateau.step(given), good: () => [1],
   },
   'CosineAnnealingWarmRestarts#step': {
-    args: [[...finite('epoch'), bad('a negative epoch', -1, RangeError, 'Expected non-negative epoch, but got -1')].filter(({ what }) => !/: null/.test(what))],
+    args: [[...finite('epoch'), bad('a negative epoch', -1, RangeError,
+      'Expected non-negative epoch, but got -1')].filter(({ what }) => !/: null/.test(what))],
     call: (w, ...given) => w.restarts.step(...given),
   },
   'LRScheduler': { args: [notAnOptimizer], call: (_, given) => new lrScheduler.LRScheduler(given), good: (w) => [w.it] },
@@ -334,18 +363,19 @@ const schedulerRows = {
     ['a cycle that is over', () => w.cycle.step(), RangeError, 'Tried to step 3 times. The specified number of total steps is 2'],
   ] },
   'LRScheduler#stateDict': { args: [], call: (w) => w.scheduler.stateDict(), reads: true },
-  'LRScheduler#loadStateDict': { args: [stateDicts], call: (w, given) => w.scheduler.loadStateDict(given), good: (w) => [w.scheduler.stateDict()] },
+  'LRScheduler#loadStateDict': { args: [stateDicts], call: (w, given) => w.scheduler.loadStateDict(given),
+    good: (w) => [w.scheduler.stateDict()] },
   'LRScheduler#begin': {
     args: [integer('lastEpoch', -1), callback('prepare')], call: (w, ...given) => w.scheduler.begin(...given), good: () => [-1],
     more: (w) => [['a group without initialLr', () => new lrScheduler.StepLR(w.other, { stepSize: 1, lastEpoch: 3 }), RangeError,
       "param 'initialLr' is not specified in paramGroups[0] when resuming an optimizer"]],
   },
   'LRScheduler#attempt': {
-    args: [[...callback('change', { required: true }), bad('one that throws when it has written', (/** @type {Any} */ w) => () => {
+    args: [[...callback('change', { required: true }), bad('one that throws when it has written', (w) => () => {
       Object.assign(w.scheduler, { lastEpoch: 7, more: 1 });
       Object.assign(w.scheduler.optimizer.paramGroups[0], { lr: 7, maxLr: 1 });
       throw mine;
-    }, mine.constructor, 'mine')]],
+    }, Mine, 'mine')]],
     call: (w, given) => w.scheduler.attempt(given), good: () => [() => {}],
   },
   'LRScheduler#moveTo': { args: [finite('epoch', { required: true })], call: (w, given) => w.scheduler.moveTo(given), good: () => [5] },
@@ -357,6 +387,9 @@ const schedulerRows = {
   },
   'LRScheduler#currentLrs': { args: [], call: (w) => w.scheduler.currentLrs(), reads: true },
 };
+
+/** @param {string} _ @param {any} value @returns {unknown} what JSON can say, and tells everything apart */
+const shown = (_, value) => (value === undefined || typeof value === 'number' ? `${value}` : value instanceof Variable ? value.name : value);
 
 /** A trained optimizer with every slot, one that nobody has touched, and schedulers on others. */
 function trained() {
@@ -371,12 +404,15 @@ function trained() {
     goneRate: tensor(1, { memory }),
     fingerprint: () => JSON.stringify([
       bitsOf(made.variables), bitsOf(made.variables.flatMap(({ gradient }) => /** @type {Any} */ (gradient ?? []))),
-      world.it.paramGroups, world.other.paramGroups, [.../** @type {Any} */ (world.it.state).values()].map(({ step, ...slots }) => [step, bitsOf(Object.values(slots))]),
+      world.it.paramGroups, world.other.paramGroups,
+      [.../** @type {Any} */ (world.it.state).values()].map(({ step, ...slots }) => [step, bitsOf(Object.values(slots))]),
       memory.bytesInUse, memory.tensorCount, ...common(),
-      [world.scheduler, world.cycle, world.plateau, world.restarts].map((each_) => [each_.stateDict(), each_.getLastLr(), each_.optimizer.paramGroups]),
-    ], (_, value) => (value === undefined ? 'undefined' : value === made.a || value === made.b ? value.name : typeof value === 'number' ? `${value}` : value)),
+      [world.scheduler, world.cycle, world.plateau,
+        world.restarts].map((each_) => [each_.stateDict(), each_.getLastLr(), each_.optimizer.paramGroups]),
+    ], shown),
     dispose: () => world.it.dispose(),
-    scheduler: /** @type {Any} */ (undefined), cycle: /** @type {Any} */ (undefined), plateau: /** @type {Any} */ (undefined), restarts: /** @type {Any} */ (undefined),
+    scheduler: /** @type {Any} */ (undefined), cycle: /** @type {Any} */ (undefined), plateau: /** @type {Any} */ (undefined),
+    restarts: /** @type {Any} */ (undefined),
   };
   const own = () => new RMSprop([numbered('own')], { lr: 0.5 });
   world.scheduler = new lrScheduler.StepLR(own(), { stepSize: 2 });
@@ -401,4 +437,5 @@ function trained() {
 
 const surface = surfaceOf(torch);
 testTable('torch', surface.filter((path) => !/^lrScheduler/.test(path)), rows, trained);
-testTable('torch.lrScheduler', surface.flatMap((path) => (/^lrScheduler/.test(path) ? path.replace('lrScheduler.', '') : [])), schedulerRows, trained);
+testTable('torch.lrScheduler', surface.flatMap((path) => (/^lrScheduler/.test(path) ? path.replace('lrScheduler.', '') : [])),
+  schedulerRows, trained);
