@@ -4,7 +4,7 @@
 import { array, finite, integer, knownOptions, ofType, show, typeError } from './check.js';
 import { gradientsOf, setFirst, unzip } from './gradients.js';
 import { autoName, camelCase } from './naming.js';
-import { RMSprop, applyIfFinite, loadWith, saveWith, setLossScale } from './rmsprop.js';
+import { RMSprop, applyIfFinite, checkReady, loadWith, saveWith, setLossScale } from './rmsprop.js';
 import { scalar } from './tensor.js';
 
 /** @typedef {import('./gradients.js').Gradient} Gradient */
@@ -70,11 +70,13 @@ export class LossScaleOptimizer {
 
   /** @returns {number} what the loss is multiplied by now */
   get dynamicScale() {
+    checkReady(this.#inner, 'dynamicScale', true);
     return this.#scale.data[0];
   }
 
   /** @returns {number} finite steps since the scale last changed */
   get stepCounter() {
+    checkReady(this.#inner, 'stepCounter', true);
     return this.#counter.data[0];
   }
 
@@ -210,6 +212,7 @@ export class LossScaleOptimizer {
    * @throws {TypeError | RangeError} if one has another length; nothing is written then
    */
   setWeights(weights) {
+    checkReady(this.#inner, 'setWeights', false);
     setFirst('weights', this.variables, weights);
   }
 

@@ -43,6 +43,13 @@ import {
 export let setLossScale;
 
 /**
+ * For LossScaleOptimizer alone: throws where a call cannot be made now; one that only reads, where it is disposed.
+ *
+ * @type {(optimizer: RMSprop, call: string, reads: boolean) => void}
+ */
+export let checkReady;
+
+/**
  * For LossScaleOptimizer alone: `save` with more counters.
  *
  * @type {(optimizer: RMSprop, options: { variables?: boolean } | undefined, more: Record<string, number>) =>
@@ -113,6 +120,7 @@ export class RMSprop {
   #blocked;
 
   static {
+    checkReady = (optimizer, call, reads) => (reads ? optimizer.#alive(call) : optimizer.#ready(call));
     saveWith = (optimizer, options, more) => optimizer.#save(options, more);
     loadWith = (optimizer, bytes, check) => optimizer.#load(bytes, check);
     setLossScale = (optimizer, scale) => {
@@ -161,11 +169,13 @@ export class RMSprop {
 
   /** @returns {number} updates made: calls of `apply`, divided by `gradientAccumulationSteps` if there are such */
   get iterations() {
+    this.#alive('iterations');
     return this.#updatesIn(this.#iteration.data[0]);
   }
 
   /** @returns {number} the current rate: the number, rounded to float32, or what the callback or schedule says now */
   get learningRate() {
+    this.#alive('learningRate');
     if (this.#rate) return this.#rate.data[0];
     return evaluate('learningRate', this.#options.learningRate, this.#iteration.data[0]);
   }
@@ -196,6 +206,7 @@ export class RMSprop {
    *   then per variable averages, gradient accumulators, velocities, momentums, average gradients
    */
   get variables() {
+    this.#alive('variables');
     const slots = this.#state().slots.flatMap(({ tensors }) => tensors).filter((tensor) => tensor !== null);
     return [this.#iteration, ...(this.#rate && !this.#generation.isOld ? [this.#rate] : []), ...slots];
   }
@@ -947,6 +958,11 @@ export class RMSprop {
   #built() {
     if (!this.#engine) throw new RangeError(`optimizer ${show(this.name)} must be built first: call build(variables)`);
     return this.#engine;
+  }
+
+  /** @param {string} call that only reads */
+  #alive(call) {
+    if (this.#iteration.isDisposed) this.#ready(call);
   }
 
   /** @param {string} call */

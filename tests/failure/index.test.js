@@ -28,11 +28,12 @@ const optional = (/** @type {string} */ name) => finite(name, { also: ['null'] }
 function trained(/** @type {Any} */ given = {}) {
   const world = {
     ...things(),
+    isDisposed: false,
     rate: /** @type {Any} */ (() => 0.1),
     it: /** @type {Any} */ (undefined),
     good: [[1, -1, 2], [[3, 4]]],
     fingerprint: () => JSON.stringify([
-      bitsOf([...world.variables, ...(world.it.variables ?? [])]), world.it.iterations, world.memory.bytesInUse, world.memory.tensorCount,
+      bitsOf([...world.variables, ...(world.isDisposed ? [] : world.it.variables)]), world.isDisposed || world.it.iterations, world.memory.bytesInUse, world.memory.tensorCount,
       ...common(),
     ]),
     dispose: () => {
@@ -711,4 +712,125 @@ test('the table notices an export, a method and an option without a row', async 
   }
   assert.deepEqual(surfaceOf({ RMSprop, Extra, extra: () => {} }).filter((path) => !surface.includes(path)),
     ['Extra', 'Extra#more', 'extra']);
+});
+
+// ---- Calls at the wrong time ----
+
+/**
+ * The moments at which an optimizer cannot be used, and how to be there.
+ *
+ * @type {Record<string, { given?: object, enter: (world: Any, act: () => unknown) => unknown }>}
+ */
+const moments = {
+  'a callback runs': { enter: (world, act) => {
+    world.rate = act;
+    return world.it.step();
+  } },
+  'a constraint runs': { enter: (world, act) => {
+    world.a.constraint = act;
+    return world.it.step();
+  } },
+  'aggregateGradients runs': {
+    given: { aggregateGradients: (/** @type {Any} */ flat) => act_(flat) },
+    enter: (world, act) => {
+      act_ = act;
+      return world.it.step();
+    },
+  },
+  'aggregateGradients has not settled': {
+    given: { aggregateGradients: (/** @type {Any} */ flat) => act_(flat) },
+    enter: async (world, act) => {
+      let settle = () => {};
+      act_ = () => new Promise((resolve) => { settle = () => resolve(undefined); });
+      const step = world.it.stepAsync();
+      try {
+        return await act();
+      } finally {
+        settle();
+        await step;
+      }
+    },
+  },
+  'withAverages runs': { enter: (world, act) => world.it.withAverages(act) },
+  'it is disposed': { enter: (world, act) => {
+    world.it.dispose();
+    world.isDisposed = true;
+    return act();
+  } },
+};
+/** What the hook does now. @type {(flat: Float32Array) => Any} */
+let act_ = () => {};
+
+/** @param {Any} made */
+const isScaled = (made) => made instanceof LossScaleOptimizer;
+
+for (const [title, rows, wrap] of /** @type {[string, Rows, (it: Any) => Any][]} */ ([
+  ['RMSprop', optimizer, (it) => it], ['LossScaleOptimizer', scaled, (it) => new LossScaleOptimizer(it)],
+])) {
+  for (const [moment, { given, enter }] of Object.entries(moments)) {
+    if (title === 'LossScaleOptimizer' && (given || moment === 'withAverages runs')) continue; // it has none of these
+    test(`${title}: while ${moment}, every call that changes anything is refused, and leaves no trace`, async () => {
+      for (const [path, { call, good = () => [], reads }] of Object.entries(rows)) {
+        if (!path.includes('#') || reads || (path.endsWith('#dispose') && moment === 'it is disposed')) continue;
+        act_ = () => {};
+        const world = trained(given);
+        world.it = wrap(world.it);
+        const arguments_ = good(world);
+        /** @type {Any} */
+        let error;
+        let [before, after] = ['', ''];
+        const act = async () => {
+          before = world.fingerprint();
+          try {
+            await call(world, ...arguments_);
+          } catch (thrown) {
+            error = thrown;
+          }
+          after = world.fingerprint();
+          return 0.1;
+        };
+        // Callbacks, constraints and hooks cannot wait: what they call fails at once, or gives a promise that does.
+        let pending;
+        await enter(world, moment === 'aggregateGradients has not settled' || moment === 'it is disposed' ? act : () => {
+          pending = act();
+          return 0.1;
+        });
+        await pending;
+        const refusal = new RegExp(`^[\\w]+ of optimizer "it" cannot be used: ${moment}$`);
+        assert.ok(error instanceof Error && refusal.test(error.message), `${path}: ${error}`);
+        if (!/Async/.test(path)) assert.equal(after, before, `${path} left a trace`);
+        if (moment !== 'it is disposed') world.dispose();
+      }
+    });
+  }
+}
+
+test('what only reads can be asked at any of these times', async () => {
+  for (const [moment, { given, enter }] of Object.entries(moments)) {
+    if (moment === 'it is disposed') continue;
+    act_ = () => {};
+    const world = trained(given);
+    /** @type {unknown[]} */
+    let seen = [];
+    await enter(world, () => {
+      const { it, a } = world;
+      seen = [it.name, it.iterations, it.variables.length, it.slotNames.length, it.getSlot(a, 'velocity').size, it.getWeights().length,
+        it.exportParameters().length, it.getConfig().momentum, it.scaleLoss(2)];
+      return 0.1;
+    });
+    assert.deepEqual(seen.slice(3), [4, 3, 9, 5, 0.9, 2], moment);
+    world.dispose();
+  }
+});
+
+test('a disposed optimizer says so, whatever is read', () => {
+  for (const wrap of [(/** @type {Any} */ it) => it, (/** @type {Any} */ it) => new LossScaleOptimizer(it)]) {
+    const world = trained();
+    world.it = wrap(world.it);
+    world.it.dispose();
+    for (const read of isScaled(world.it) ? ['dynamicScale', 'stepCounter', 'iterations'] : ['iterations']) {
+      assert.throws(() => world.it[read], { name: 'Error', message: new RegExp(`^${read} of optimizer "\\w+" cannot be used: it is disposed$`) });
+    }
+    for (const read of ['getWeights', 'save']) assert.throws(() => world.it[read](), /of optimizer "\w+" cannot be used: it is disposed$/, read);
+  }
 });
