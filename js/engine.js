@@ -479,6 +479,8 @@ export class Engine {
   }
 
   #refreshViews() {
+    // Its memory may be somebody else's by now.
+    if (this.#disposed) throw new Error('the state of the optimizer is disposed');
     const buffer = this.#memory.buffer;
     if (this.#words.buffer === buffer) return;
     const bytes = this.#tensorsOffset - this.#block + this.#variables.length * layout.tensor.size;

@@ -311,11 +311,10 @@ export class RMSprop {
     this.#ready('addSlot');
     checkIsVariable('variable', variable);
     ofType('name', name, 'string');
-    const existing = this.#slots.get(variable)?.get(name);
-    if (existing) return existing;
-    if (variable.isDisposed) throw disposedError(variable);
+    if (this.#slots.get(variable)?.has(name)) return this.getSlot(variable, name);
     if (variable.dtype === 'int32') throw rangeError(describe(variable), 'float32 or float64', variable.dtype);
-    const values = initialValues(variable, name, initializer);
+    const values = this.#calling(() => initialValues(variable, name, initializer));
+    if (variable.isDisposed) throw disposedError(variable);
     let slot;
     if (this.#specs().some((spec) => spec.name === name)) {
       const engine = this.#engineOf(variable.dtype, [variable]);
@@ -591,11 +590,20 @@ export class RMSprop {
     const source = this.#hyper[name];
     if (typeof source === 'number') return Math.fround(source);
     const step = this.iterations;
+    const value = this.#calling(() => (typeof source === 'function' ? source(step) : source.at(step)));
+    return Math.fround(finite(`${name} at step ${step}`, value));
+  }
+
+  /**
+   * @template T
+   * @param {() => T} callback of the user's
+   * @returns {T} what it returns; no call can be made meanwhile
+   */
+  #calling(callback) {
     const before = this.#blocked;
     this.#blocked ??= 'a callback runs';
     try {
-      const value = typeof source === 'function' ? source(step) : source.at(step);
-      return Math.fround(finite(`${name} at step ${step}`, value));
+      return callback();
     } finally {
       this.#blocked = before;
     }
