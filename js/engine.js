@@ -58,6 +58,8 @@ export class Engine {
   #block = 0;
   #optionsOffset = 0;
   #tensorsOffset = 0;
+  /** What stood there before a tentative `add`. @type {{ block: number, count: number } | undefined} */
+  #previous;
   // Views of that block, made anew when the memory has grown.
   /** @type {Float64Array} */
   #doubles = new Float64Array();
@@ -91,9 +93,10 @@ export class Engine {
    * Takes in more variables.
    *
    * @param {readonly Variable[]} variables of the engine's memory; those it has already are passed over
+   * @param {boolean} [isTentative] whether `settle` decides if they stay
    * @throws {RangeError} if the memory is exhausted or another; nothing has changed then
    */
-  add(variables) {
+  add(variables, isTentative = false) {
     const added = variables.filter((variable) => !this.#indices.has(variable));
     for (const variable of added) {
       if (variable.memory !== this.#memory) {
@@ -126,12 +129,10 @@ export class Engine {
     if (this.#block) {
       bytes.copyWithin(block + scratchBytes, options, options + layout.options.size);
       bytes.copyWithin(block + scratchBytes + layout.options.size, tensors, tensors + oldTensorBytes);
-      this.#memory.free(this.#block);
+      if (isTentative) this.#previous = { block: this.#block, count: this.#variables.length };
+      else this.#memory.free(this.#block);
     }
-    this.#block = block;
-    this.#optionsOffset = block + scratchBytes;
-    this.#tensorsOffset = this.#optionsOffset + layout.options.size;
-    this.#words = new Uint32Array();
+    this.#useBlock(block, count);
     for (const variable of added) {
       this.#indices.set(variable, this.#variables.length);
       this.#variables.push(variable);
@@ -145,6 +146,39 @@ export class Engine {
       this.#words[base + layout.tensor.length / 4] = variable.size;
       this.#words[base + layout.tensor.dtype / 4] = DTYPES[/** @type {'float32' | 'float64'} */ (variable.dtype)];
     }
+  }
+
+  /**
+   * Ends a tentative `add`; without one it does nothing.
+   *
+   * @param {boolean} isKept whether the variables stay; else all is as it was before, also what was written since
+   */
+  settle(isKept) {
+    const previous = this.#previous;
+    if (!previous) return;
+    this.#previous = undefined;
+    if (isKept) {
+      this.#memory.free(previous.block);
+      return;
+    }
+    const { block, count } = previous;
+    for (const { tensors } of this.#slots) for (const tensor of tensors.splice(count)) tensor.dispose();
+    for (const variable of this.#variables.splice(count)) this.#indices.delete(variable);
+    this.#gradients.length = count;
+    this.#memory.free(this.#block);
+    this.#useBlock(block, count);
+    this.#countRuns();
+  }
+
+  /**
+   * @param {number} block
+   * @param {number} count of variables that it has room for
+   */
+  #useBlock(block, count) {
+    this.#block = block;
+    this.#optionsOffset = block + count * SCRATCH;
+    this.#tensorsOffset = this.#optionsOffset + layout.options.size;
+    this.#words = new Uint32Array();
   }
 
   /**

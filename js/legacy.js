@@ -6,7 +6,7 @@
 import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, constants } from './engine.js';
-import { callLoss, setAll } from './gradients.js';
+import { buffersBefore, callLoss, setAll } from './gradients.js';
 import { checkHyperparameter } from './keras-options.js';
 import { camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
@@ -318,6 +318,7 @@ export class RMSprop {
     let slot;
     if (this.#specs().some((spec) => spec.name === name)) {
       const engine = this.#engineOf(variable.dtype, [variable]);
+      engine.settle(true);
       slot = engine.slot(name)[engine.indexOf(variable)];
     } else {
       slot = zerosOf(variable.memory, variable.dtype, variable.shape);
@@ -489,6 +490,9 @@ export class RMSprop {
    */
   #update(byType, rate, numbers) {
     const staged = [];
+    const freeBuffers = buffersBefore([...byType.values()].flat().map(({ variable }) => variable));
+    const before = new Map(this.#engines);
+    let isDone = false;
     try {
       for (const [dtype, updates] of byType) {
         const engine = this.#engineOf(dtype, updates.map(({ variable }) => variable));
@@ -499,8 +503,16 @@ export class RMSprop {
         staged.push(this.#stage(engine, updates));
       }
       for (const run of staged) run();
+      isDone = true;
     } finally {
-      for (const engine of this.#engines.values()) engine.variables.forEach((_, i) => engine.setGradient(i, null));
+      for (const [dtype, engine] of this.#engines) {
+        engine.variables.forEach((_, i) => engine.setGradient(i, null));
+        engine.settle(isDone);
+        if (isDone || before.has(dtype)) continue;
+        engine.dispose();
+        this.#engines.delete(dtype);
+      }
+      if (!isDone) freeBuffers();
     }
   }
 
@@ -622,12 +634,12 @@ export class RMSprop {
   /**
    * @param {DType} dtype
    * @param {readonly Variable[]} variables of that type
-   * @returns {Engine} that has them
+   * @returns {Engine} that has them; those that are new are to be settled
    */
   #engineOf(dtype, variables) {
     const existing = this.#engines.get(dtype);
     if (existing) {
-      existing.add(variables);
+      existing.add(variables, true);
       return existing;
     }
     const engine = new Engine(variables, this.#specs());
@@ -637,7 +649,7 @@ export class RMSprop {
   }
 
   /**
-   * Makes the slots of updated variables known. Those that an engine made in a call that failed are not.
+   * Makes the slots of updated variables known.
    *
    * @param {readonly Update[]} updates
    */

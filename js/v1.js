@@ -4,7 +4,7 @@
  */
 import { checkCount, finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Engine, constants } from './engine.js';
-import { callLoss } from './gradients.js';
+import { buffersBefore, callLoss } from './gradients.js';
 import { describe, disposedError, isIndexedSlices, isTensor } from './tensor.js';
 import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf } from './updates.js';
 
@@ -264,7 +264,10 @@ export class RMSPropOptimizer {
    * @param {readonly number[]} numbers
    */
   #update(updates, numbers) {
-    const engine = this.#engineOf(updates.map(({ variable }) => variable));
+    const variables = updates.map(({ variable }) => variable);
+    const freeBuffers = buffersBefore(variables);
+    const engine = this.#engineOf(variables);
+    let isDone = false;
     try {
       for (const { gradient, variable } of updates) {
         const index = engine.indexOf(variable);
@@ -274,28 +277,30 @@ export class RMSPropOptimizer {
       HYPERPARAMETERS.forEach(([, , field], i) => engine.setNumber(field, numbers[i]));
       engine.place();
       engine.step();
+      isDone = true;
     } finally {
       for (const { variable } of updates) engine.setGradient(engine.indexOf(variable), null);
+      engine.settle(isDone);
+      if (!isDone) freeBuffers();
+      if (isDone) this.#engine = engine;
+      else if (!this.#engine) engine.dispose();
     }
     for (const { variable } of updates) this.#nameSlots(engine, variable);
   }
 
   /**
    * @param {readonly Variable[]} variables
-   * @returns {Engine} that has them
+   * @returns {Engine} that has them, for as long as the call does not fail
    */
   #engineOf(variables) {
-    if (this.#engine) {
-      this.#engine.add(variables);
-    } else {
-      this.#engine = new Engine(variables, this.#slotSpecs());
-      this.#engine.setWord('rule', constants.RMS_RULE_TF1);
-    }
-    return this.#engine;
+    const engine = this.#engine ?? new Engine(variables, this.#slotSpecs());
+    engine.add(variables, true);
+    engine.setWord('rule', constants.RMS_RULE_TF1);
+    return engine;
   }
 
   /**
-   * Makes the slots of an updated variable known. Those that the engine made in a call that failed are not.
+   * Makes the slots of an updated variable known.
    *
    * @param {Engine} engine
    * @param {Variable} variable
