@@ -33,7 +33,8 @@ function trained(/** @type {Any} */ given = {}) {
     it: /** @type {Any} */ (undefined),
     good: [[1, -1, 2], [[3, 4]]],
     fingerprint: () => JSON.stringify([
-      bitsOf([...world.variables, ...(world.isDisposed ? [] : world.it.variables)]), world.isDisposed || world.it.iterations, world.memory.bytesInUse, world.memory.tensorCount,
+      bitsOf([...world.variables, ...(world.isDisposed ? [] : world.it.variables)]), world.isDisposed || world.it.iterations,
+      world.memory.bytesInUse, world.memory.tensorCount,
       ...common(),
     ]),
     dispose: () => {
@@ -829,8 +830,10 @@ test('a disposed optimizer says so, whatever is read', () => {
     world.it = wrap(world.it);
     world.it.dispose();
     for (const read of isScaled(world.it) ? ['dynamicScale', 'stepCounter', 'iterations'] : ['iterations']) {
-      assert.throws(() => world.it[read], { name: 'Error', message: new RegExp(`^${read} of optimizer "\\w+" cannot be used: it is disposed$`) });
+      assert.throws(() => world.it[read],
+        { name: 'Error', message: new RegExp(`^${read} of optimizer "\\w+" cannot be used: it is disposed$`) });
     }
-    for (const read of ['getWeights', 'save']) assert.throws(() => world.it[read](), /of optimizer "\w+" cannot be used: it is disposed$/, read);
+    for (const read of ['getWeights', 'save']) {assert.throws(() => world.it[read](), /of optimizer "\w+" cannot be used: it is disposed$/,
+      read);}
   }
 });

@@ -113,7 +113,8 @@ const optimizers = {
   'legacy': (a, b, c) => {
     const it = new legacy.RMSprop({ momentum: 0.9, centered: true });
     return {
-      calls: [() => it.applyGradients([[gradients[0], a], [gradients[1], b]]), () => it.applyGradients([[indexedSlices([1, 2], [0, 2]), a], [[1], c]]),
+      calls: [() => it.applyGradients([[gradients[0], a], [gradients[1], b]]),
+        () => it.applyGradients([[indexedSlices([1, 2], [0, 2]), a], [[1], c]]),
         () => it.addSlot(a, 'mine', 'ones')],
       state: () => it.weights,
       dispose: () => it.dispose(),
@@ -122,7 +123,8 @@ const optimizers = {
   'v1': (a, b, c) => {
     const it = new v1.RMSPropOptimizer({ learningRate: 0.1, centered: true });
     return {
-      calls: [() => it.applyGradients([[gradients[0], a], [gradients[1], b]]), () => it.applyGradients([[indexedSlices([1, 2], [0, 2]), a], [[1], c]])],
+      calls: [() => it.applyGradients([[gradients[0], a], [gradients[1], b]]),
+        () => it.applyGradients([[indexedSlices([1, 2], [0, 2]), a], [[1], c]])],
       state: () => it.variables(),
       dispose: () => it.dispose(),
     };
@@ -132,14 +134,16 @@ const optimizers = {
     /** @type {Any} */
     let saved;
     return {
-      calls: [() => it.step(() => ({ loss: 1, gradients: [...gradients, null] })), () => it.step(() => ({ loss: 1, gradients: [...gradients, [1]] })),
+      calls: [() => it.step(() => ({ loss: 1, gradients: [...gradients, null] })),
+        () => it.step(() => ({ loss: 1, gradients: [...gradients, [1]] })),
         () => it.loadStateDict(saved ??= it.stateDict())],
       state: () => [...it.state.values()].flatMap(({ step: _, ...slots }) => Object.values(slots)),
       dispose: () => it.dispose(),
     };
   },
   'optax': (a, b) => {
-    const it = optax.multiSteps(optax.chain(optax.clip(1), optax.rmsprop({ learningRate: 0.1, momentum: 0.9, centered: true }), optax.ema(0.9)), 2);
+    const it = optax.multiSteps(optax.chain(optax.clip(1), optax.rmsprop({ learningRate: 0.1, momentum: 0.9, centered: true }),
+      optax.ema(0.9)), 2);
     /** @type {Any[]} */
     const states = [];
     return {
@@ -159,7 +163,8 @@ function keras(it, a, b) {
 for (const [name, make] of Object.entries(optimizers)) {
   test(`${name}: an allocation that fails, whichever it is, leaves all as it was, and what it took is given back`, () => {
     const run = (/** @type {Memory} */ memory, /** @type {(call: () => unknown, trace: () => unknown[]) => void} */ attempt) => {
-      const [a, b, c] = [variable([1, 2, 3], { memory, name: 'a' }), variable([[4, 5]], { memory, name: 'b' }), variable([6], { memory, name: 'c' })];
+      const [a, b, c] = [variable([1, 2, 3], { memory, name: 'a' }), variable([[4, 5]], { memory, name: 'b' }),
+        variable([6], { memory, name: 'c' })];
       const made = make(a, b, c);
       const trace = () => [bitsOf([a, b, c, ...made.state()]), memory.bytesInUse, memory.tensorCount, Memory.default.bytesInUse];
       for (const call of made.calls) attempt(call, trace);
@@ -195,7 +200,8 @@ for (const [name, make] of Object.entries(optimizers)) {
 }
 
 test('100 000 steps of any kind leave linear memory as it was, and the JavaScript heap flat', (t) => {
-  const output = execFileSync(process.execPath, ['--expose-gc', fileURLToPath(new URL('../soak.js', import.meta.url))], { encoding: 'utf8' });
+  const output = execFileSync(process.execPath, ['--expose-gc', fileURLToPath(new URL('../soak.js', import.meta.url))],
+    { encoding: 'utf8' });
   for (const { name, before, after, heapBytes } of JSON.parse(output)) {
     t.diagnostic(`${name}: ${heapBytes} bytes of the heap`);
     assert.deepEqual(after, before, name);
