@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import * as entry from 'rmsprop-wasm';
 import { common, gradientsOfA, things } from './inputs.js';
 import {
-  Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, object, options, outside, surfaceOf, testTable, text,
+  Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, object, options, outside, plus, surfaceOf, testTable,
+  text,
 } from './table.js';
 
 const {
@@ -188,8 +189,8 @@ const exclusion = options('excludeFromWeightDecay', {
 /** @type {Rows} */
 const optimizer = {
   'RMSprop': {
-    args: [[
-      ...options('RMSprop', {
+    args: [
+      options('RMSprop', {
         name: text('name', { also: ['null'] }),
         learningRate: rate(),
         weightDecay: optional('weightDecay'),
@@ -213,7 +214,7 @@ const optimizer = {
           bad('another rule', 'tf1', RangeError, 'rule must be "keras" or "keras-2.11", got "tf1"'),
         ],
       }),
-    ]],
+    ],
     call: (_, given) => new RMSprop(given).dispose(),
     good: () => [{ rho: 0.5 }],
     more: () => [
@@ -326,7 +327,7 @@ const scaled = {
       [...kind('innerOptimizer', 'an RMSprop', [], { required: true }),
         bad('one with a hook', () => new RMSprop({ learningRate: () => 1, aggregateGradients: () => {} }), TypeError,
           'innerOptimizer must be without aggregateGradients, got RMSprop')],
-      [...options('LossScaleOptimizer', {
+      plus(options('LossScaleOptimizer', {
         initialScale: finite('initialScale'),
         dynamicGrowthSteps: integer('dynamicGrowthSteps', 0),
         name: text('name', { also: ['null'] }),
@@ -334,7 +335,7 @@ const scaled = {
         bad(`${option} of the inner one`, { [option]: 1 }, TypeError,
           `LossScaleOptimizer does not support "${option}": set it on the innerOptimizer`)),
       bad('a scale that does not move', { dynamic: false }, TypeError,
-        'LossScaleOptimizer does not support "dynamic": set lossScaleFactor on the innerOptimizer')],
+        'LossScaleOptimizer does not support "dynamic": set lossScaleFactor on the innerOptimizer')),
     ],
     call: (_, ...given) => new (/** @type {Any} */ (LossScaleOptimizer))(...given).dispose(),
     good: () => [new RMSprop({ learningRate: () => 1 })],
@@ -503,8 +504,6 @@ const tensors = {
         ['less at most than at first', make({ initialBytes: 2 * PAGE, maximumBytes: PAGE }), RangeError,
           'initialBytes must be an integer in [0, 65536], got 131072'],
         ['functions without a memory', make(both), TypeError, 'memory must be a WebAssembly.Memory, got undefined'],
-        ['shared memory', make({ memory: new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }), ...both }), TypeError,
-          /^memory must be not shared, got SharedArrayBuffer/],
         ['no allocate', make({ memory: wasm, free: both.free }), TypeError, 'allocate must be of type function, got undefined'],
         ['no free', make({ memory: wasm, allocate: both.allocate }), TypeError, 'free must be of type function, got undefined'],
         ['a size of it', make({ memory: wasm, ...both, initialBytes: PAGE }), TypeError,
@@ -524,13 +523,14 @@ const tensors = {
     call: (w, given) => w.memory.free(given), good: (w) => [w.memory.allocate(1)],
   },
   'configure': {
-    args: [[...options('configure', {
+    args: [plus(options('configure', {
       module: kind('module', 'a WebAssembly.Module', [], {}),
+      sharedModule: kind('sharedModule', 'a WebAssembly.Module', [], {}),
       simd: kind('simd', "'auto', true or false", ['flag'], {}),
     }, { required: true }),
     bad('both', () => ({ module: new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)), simd: true }), TypeError,
       'simd cannot be chosen together with module'),
-    bad('too late', {}, Error, 'configure must be called before the first use of the kernels')]],
+    bad('too late', {}, Error, 'configure must be called before the first use of the kernels'))],
     call: (_, given) => configure(given), good: () => [{}], fails: true,
   },
   'readSafetensors': {
@@ -620,6 +620,11 @@ const kerasSchedules = {
   }, { initialLearningRate: 1, firstDecaySteps: 1 }],
 };
 
+/** @type {(argument: import('./table.js').Argument) => import('./table.js').Argument} */
+const inArray = (argument) => Object.assign(
+  argument.map(({ value, ...rest }) => ({ ...rest, value: (/** @type {Any} */ w) => [value(w)] })),
+  { options: argument.options, probe: (/** @type {Any} */ w) => [argument.probe?.(w)] },
+);
 const schedule = (/** @type {string} */ path) => finite(path,
   { expectation: 'a finite number, schedule or callback', also: ['callback'], required: true });
 const steps = (/** @type {string} */ path) => integer(path, 0, undefined, {});
@@ -682,15 +687,14 @@ const scheduleRows = {
     call: (_, given) => schedules.warmup(given), good: () => [{ steps: 1, schedule: 1 }],
   },
   'chain': {
-    args: [[
+    args: [plus(
+      inArray(options('pieces[0]', { steps: steps('pieces[0].steps'), schedule: schedule('pieces[0].schedule') },
+        { base: () => ({ schedule: 1 }), required: true })),
       ...list('pieces', { required: true }).filter(({ what }) => !/array/.test(what)),
       bad('no piece', [], RangeError, 'pieces must be of length >= 1, got Array of length 0'),
-      ...options('pieces[0]', { steps: steps('pieces[0].steps'), schedule: schedule('pieces[0].schedule') },
-        { base: () => ({ schedule: 1 }), required: true })
-        .map(({ value, ...rest }) => ({ ...rest, value: (/** @type {Any} */ w) => [value(w)] })),
       bad('no steps in between', [{ schedule: 1 }, { schedule: 1 }], TypeError,
         'pieces[0].steps must be an integer in [0, 9007199254740991], got undefined'),
-    ]],
+    )],
     call: (_, given) => schedules.chain(given), good: () => [[{ schedule: 1 }]],
   },
 };

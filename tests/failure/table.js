@@ -14,7 +14,10 @@ import { test } from 'node:test';
  * @property {ErrorType} type of the error, exactly
  * @property {string | RegExp} message the whole text, or its form
  */
-/** @typedef {Bad[] & { owner?: string, options?: string[], base?: (world: any) => object }} Argument */
+/**
+ * @typedef {Bad[] & { options?: readonly string[], probe?: (world: any) => unknown }} Argument options: all that it may have,
+ *   if it is an object of options; probe: one with an option that does not exist
+ */
 /**
  * @typedef {object} World what a row works on
  * @property {() => string | Promise<string>} fingerprint all bits that a call could change
@@ -157,7 +160,16 @@ export function options(owner, table, { base = () => ({}), label = `${owner} opt
     ...Object.entries(table).flatMap(([option, bads]) => bads.map(({ what, value, type, message }) => ({
       what, type, message, value: (/** @type {any} */ world) => ({ ...base(world), [option]: value(world) }),
     }))),
-  ], { owner, options: known, base });
+  ], { options: known, probe: (/** @type {any} */ world) => ({ ...base(world), '??': 1 }) });
+}
+
+/**
+ * @param {Argument} argument
+ * @param {...Bad} more
+ * @returns {Argument} the same, with more that is refused
+ */
+export function plus(argument, ...more) {
+  return Object.assign([...argument, ...more], { options: argument.options, probe: argument.probe });
 }
 
 /** For options that nothing in particular is wrong with. @type {Argument} */
@@ -253,10 +265,14 @@ export function testTable(title, surface, rows, makeWorld) {
     const { args, call, good = () => [], more = () => [], fails = false } = row;
     test(`${title}: ${name} refuses what is wrong by name, expectation and value, and leaves no trace`, async () => {
       const world = await makeWorld();
-      for (const [place, { owner, options: known, base }] of args.entries()) {
-        if (!known || !base) continue;
+      for (const [place, bads] of args.entries()) {
+        const { options: known, probe } = bads;
+        if (!known || !probe) {
+          assert.ok(!bads.some(({ what }) => /unknown option$/.test(what)), 'more is added to options by `plus`');
+          continue;
+        }
         const given = good(world);
-        given[place] = { ...base(world), '??': 1 };
+        given[place] = probe(world);
         let message = '';
         try {
           await call(world, ...given);
@@ -264,7 +280,7 @@ export function testTable(title, surface, rows, makeWorld) {
           ({ message } = /** @type {Error} */ (error));
         }
         const [, names = ''] = /has no option "\?\?"; it has (.*)$/.exec(message) ?? [];
-        assert.deepEqual(names.split(', ').sort(), [...known].sort(), `the options of ${owner}: ${message}`);
+        assert.deepEqual(names.split(', ').sort(), [...known].sort(), `the options of argument ${place}: ${message}`);
       }
       const rest = more(world);
       for (const [place, bads] of args.entries()) {

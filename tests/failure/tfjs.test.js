@@ -4,7 +4,7 @@ import '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import * as entry from 'rmsprop-wasm/tfjs';
 import { common } from './inputs.js';
-import { Mine, bad, bitsOf, callback, finite, flag, kind, list, membersOf, mine, object, options, outside, surfaceOf, testTable,
+import { Mine, bad, bitsOf, callback, finite, flag, kind, list, membersOf, mine, object, options, outside, plus, surfaceOf, testTable,
   text } from './table.js';
 
 /** @typedef {any} Any */
@@ -72,7 +72,7 @@ const rows = {
     args: [[bad('no module', undefined, TypeError, 'tf must be @tensorflow/tfjs or @tensorflow/tfjs-core, got undefined'),
       bad('another module', {}, TypeError, 'tf must be @tensorflow/tfjs or @tensorflow/tfjs-core, got Object'),
       bad('text', 'tf', TypeError, 'tf must be @tensorflow/tfjs or @tensorflow/tfjs-core, got "tf"')],
-    [...options('rmsprop', {
+    plus(options('rmsprop', {
       name: text('name', { also: ['null'] }),
       learningRate: rate,
       weightDecay: optional('weightDecay'), clipnorm: optional('clipnorm'), globalClipnorm: optional('globalClipnorm'),
@@ -85,7 +85,7 @@ const rows = {
     bad('no rate', {}, Error, undefinedRate), bad('a null rate', { learningRate: null }, Error, undefinedRate),
     bad('nothing', undefined, Error, undefinedRate),
     bad('text for a rate', 'x', TypeError, 'learningRate must be a finite number, schedule or callback, got "x"'),
-    bad('both names of one', { learningRate: 1, rho: 0.9, decay: 0.9 }, TypeError, 'decay and rho are one option, got both')]],
+    bad('both names of one', { learningRate: 1, rho: 0.9, decay: 0.9 }, TypeError, 'decay and rho are one option, got both'))],
     call: (_, ...given) => /** @type {Any} */ (rmsprop)(...given).dispose(), good: () => [tf, { learningRate: 0.1 }],
     more: () => [
       ['options and positions', () => rmsprop(tf, { learningRate: 0.1 }, 0.9), TypeError,
@@ -165,8 +165,8 @@ const rows = {
       ...callback('fn', { required: true }),
       bad('one that throws', () => () => { throw mine; }, Mine, 'mine'),
       bad('one that is rejected', () => async () => { throw mine; }, Mine, 'mine'),
-    ], [...options('withAverages', { signal: kind('signal', 'an AbortSignal', []) }),
-      bad('a signal that was given before', () => ({ signal: AbortSignal.abort(mine) }), Mine, 'mine')]],
+    ], plus(options('withAverages', { signal: kind('signal', 'an AbortSignal', []) }),
+      bad('a signal that was given before', () => ({ signal: AbortSignal.abort(mine) }), Mine, 'mine'))],
     call: ({ it }, ...given) => it.withAverages(...given), good: () => [() => 0],
   },
   'RMSpropWasm#dispose': { args: [], call: ({ it }) => it.dispose() },

@@ -2,7 +2,8 @@
 import { Variable, indexedSlices, tensor, variable } from 'rmsprop-wasm';
 import * as torch from 'rmsprop-wasm/torch';
 import { common, gradientsOfA, things } from './inputs.js';
-import { Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, options, surfaceOf, testTable } from './table.js';
+import { Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, options, plus, surfaceOf,
+  testTable } from './table.js';
 
 /** @typedef {any} Any */
 /** @typedef {import('./table.js').ErrorType} ErrorType */
@@ -108,19 +109,17 @@ const rows = {
     call: (_, ...given) => new (/** @type {Any} */ (RMSprop))(...given).dispose(), good: (w) => [w.variables],
   },
   'RMSprop#addParamGroup': {
-    args: [[
-      ...options('group', { params, ...grouped, lr: [...finite('lr'), ...lrTensors] }, {
+    args: [plus(
+      options('group', { params, ...grouped, lr: [...finite('lr'), ...lrTensors] }, {
         base: (w) => ({ params: [w.stranger] }),
         own: kind('group', '', ['object', 'bare', 'array'], {
           required: true, say: (_, __, shown) => `param_group must be an object with params, but got ${shown}`,
         }),
-      }).filter(({ what }) => !/misspelt/.test(what)),
-      bad('a misspelt option', (w) => ({ params: [w.stranger], momentun: 1 }), TypeError,
-        'group has no option "momentun"; did you mean "momentum"?'),
+      }),
       bad('a parameter of another group', (w) => ({ params: [w.a] }), RangeError,
         'some parameters appear in more than one parameter group'),
       bad('a tensor', (w) => w.long, TypeError, 'param_group must be an object with params, but got Tensor'),
-    ]],
+    )],
     call: ({ it }, given) => it.addParamGroup(given), good: (w) => [{ params: [w.stranger] }],
   },
   'RMSprop#step': {
@@ -337,7 +336,7 @@ const schedulerRows = {
     const own = [...kind(`${name} options`, 'of type object', ['object', 'bare', 'array'], { required: Object.keys(base).length > 0 })];
     return /** @type {[string, import('./table.js').Row][]} */ ([
       [name, {
-        args: [notAnOptimizer, [...options(name, table, { base: () => base, own })]],
+        args: [notAnOptimizer, options(name, table, { base: () => base, own })],
         call: (_, optimizer, given) => new Class(optimizer, given), good: (w) => [w.it, base],
       }],
       ...(isPlateau ? [[`${name}#stateDict`, { args: [], call: (/** @type {Any} */ w) => new Class(w.other).stateDict(), reads: true }]] : [
