@@ -68,9 +68,19 @@ export function kernelsOf(of) {
   let kernels = instances.get(memory);
   if (kernels === undefined) {
     const kind = memory.buffer instanceof ArrayBuffer ? 'module' : 'sharedModule';
-    const module = (compiled[kind] ??= configuration[kind] ?? compile(kind));
-    const instance = new WebAssembly.Instance(module, { env: { memory } });
-    kernels = /** @type {Kernels} */ (/** @type {unknown} */ (instance.exports));
+    try {
+      const module = (compiled[kind] ??= configuration[kind] ?? compile(kind));
+      // WebKit lets any page compile, and asks its policy here.
+      const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+      kernels = /** @type {Kernels} */ (/** @type {unknown} */ (exports));
+    } catch (error) {
+      if (!(error instanceof WebAssembly.CompileError)) throw error;
+      throw new Error(
+        `the kernels could not be compiled (${error}): a page needs 'wasm-unsafe-eval' in the script-src of its `
+          + `Content-Security-Policy, a runtime that forbids compiling from bytes needs configure({ ${kind} })`,
+        { cause: error },
+      );
+    }
     instances.set(memory, kernels);
   }
   return kernels;
@@ -85,15 +95,7 @@ function compile(kind) {
   if (!(configuration.simd === 'auto' ? WebAssembly.validate(bytes) : configuration.simd)) {
     bytes = bytesOf(modules.scalar);
   }
-  try {
-    return new WebAssembly.Module(kind === 'module' ? bytes : sharing(bytes));
-  } catch (error) {
-    throw new Error(
-      `the kernels could not be compiled (${error}): a page needs 'wasm-unsafe-eval' in the script-src of its `
-        + `Content-Security-Policy, a runtime that forbids compiling from bytes needs configure({ ${kind} })`,
-      { cause: error },
-    );
-  }
+  return new WebAssembly.Module(kind === 'module' ? bytes : sharing(bytes));
 }
 
 /** The import section: env.memory, of any size. */
