@@ -247,15 +247,16 @@ export class Variable extends Tensor {
    * @param {DType | undefined} dtype default float32
    * @param {readonly number[]} shape
    * @param {string} name
-   * @param {boolean} trainable
+   * @param {boolean} [trainable]
    * @param {(variable: Variable) => void} [constraint]
+   * @param {number} [byteOffset] see `Tensor`
    * @throws {TypeError | RangeError} for one of the wrong kind
    */
-  constructor(memory, dtype, shape, name, trainable, constraint) {
+  constructor(memory, dtype, shape, name, trainable = true, constraint, byteOffset) {
     ofType('name', name, 'string');
     ofType('trainable', trainable, 'boolean');
     if (constraint !== undefined) ofType('constraint', constraint, 'function');
-    super(memory, dtype, shape);
+    super(memory, dtype, shape, byteOffset);
     /** Its name, in checkpoints, messages and `excludeFromWeightDecay`. */
     this.name = name;
     /** Whether a model should hand it to an optimizer. */
@@ -424,7 +425,7 @@ export function variable(values, options = {}) {
 /**
  * Wraps numbers that lie in linear memory already: another program's weights or gradients, or a tensor of another
  * worker. They are neither copied nor changed, and `dispose` frees nothing: they must stay there as long as the tensor
- * is used.
+ * is used. Optimizers can train them where they are.
  *
  * @param {Memory} memory
  * @param {number} byteOffset where they begin, a multiple of their size. A pointer of C above 2 GiB comes out of
@@ -432,14 +433,17 @@ export function variable(values, options = {}) {
  * @param {readonly number[]} shape
  * @param {object} [options]
  * @param {DType} [options.dtype] default float32
- * @returns {Tensor} that array, row-major
+ * @param {string} [options.name] default `tensor_` and the byte offset
+ * @returns {Variable} that array, row-major
  * @throws {TypeError | RangeError} for what is no such place, or one that does not end within the memory as it is now
  */
 export function tensorAt(memory, byteOffset, shape, options = {}) {
-  knownOptions('tensorAt', options, ['dtype']);
+  knownOptions('tensorAt', options, ['dtype', 'name']);
+  const { name = `tensor_${show(byteOffset)}` } = options;
+  ofType('name', name, 'string');
   if (memory === undefined) throw typeError('memory', 'a Memory', memory);
   if (byteOffset === undefined) throw typeError('byteOffset', 'a number', byteOffset);
-  return new Tensor(memory, options.dtype, shape, byteOffset);
+  return new Variable(memory, options.dtype, shape, name, true, undefined, byteOffset);
 }
 
 /**
@@ -519,16 +523,17 @@ export function denseOf(of, { indices, values }) {
 }
 
 /**
- * A tensor of zeros, for code that has checked its arguments.
+ * A tensor of zeros, or another number, for code that has checked its arguments.
  *
- * @param {Memory} memory
- * @param {DType} dtype
+ * @param {Memory | undefined} memory
+ * @param {DType | undefined} dtype
  * @param {readonly number[]} shape
+ * @param {number} [value]
  * @returns {Tensor}
  */
-export function zerosOf(memory, dtype, shape) {
+export function zerosOf(memory, dtype, shape, value = 0) {
   const made = new Tensor(memory, dtype, shape);
-  made.data.fill(0);
+  made.data.fill(value);
   return made;
 }
 
@@ -570,9 +575,7 @@ export function disposedError(tensor) {
  */
 function filled(name, shape, options, value) {
   knownOptions(name, options, PLACE_OPTIONS);
-  const made = new Tensor(options.memory, options.dtype, shape);
-  made.data.fill(value);
-  return made;
+  return zerosOf(options.memory, options.dtype, shape, value);
 }
 
 /**

@@ -209,6 +209,7 @@ const optimizer = {
         epsilon: hyperparameter('epsilon'),
         centered: flag('centered'),
         aggregateGradients: callback('aggregateGradients'),
+        pool: kind('pool', 'a ThreadPool', []),
         rule: [
           ...text('rule'),
           bad('another rule', 'tf1', RangeError, 'rule must be "keras" or "keras-2.11", got "tf1"'),
@@ -426,7 +427,7 @@ const tensors = {
     args: [kind('memory', 'a Memory', [], { required: true }),
       [...offset, bad('no place', undefined, TypeError, 'byteOffset must be a number, got undefined')],
       [...shape, bad('beyond the memory', [PAGE], RangeError, 'shape must be of an array within 65536 bytes, got "[65536]"')],
-      options('tensorAt', { dtype })],
+      options('tensorAt', { dtype, name: text('name') })],
     call: (_, ...given) => /** @type {Any} */ (tensorAt)(...given), good: (w) => [w.memory, 64, [3]],
   },
   'indexedSlices': {
@@ -453,7 +454,7 @@ const tensors = {
   },
   'Variable': {
     args: [kind('memory', 'a Memory', [], {}), dtype, [...shape, tooLarge], text('name', { required: true }),
-      flag('trainable', { required: true }), callback('constraint')],
+      flag('trainable'), callback('constraint'), offset],
     call: (_, ...given) => new (/** @type {Any} */ (Variable))(...given).dispose(), good: (w) => [w.memory, 'float32', [3], 'v', true],
   },
   'Tensor#set': {
@@ -491,6 +492,7 @@ const tensors = {
     args: [options('Memory', {
       initialBytes: integer('initialBytes', 0, 65536 * PAGE),
       maximumBytes: integer('maximumBytes', PAGE, 65536 * PAGE),
+      shared: flag('shared'),
       memory: kind('memory', 'a WebAssembly.Memory', [], {}),
       allocate: [],
       free: [],
@@ -510,6 +512,12 @@ const tensors = {
           'initialBytes cannot be chosen together with memory, got 65536'],
       ];
     },
+  },
+  'Memory.from': {
+    args: [[...kind('wasmMemory', 'a shared WebAssembly.Memory', [], { required: true }),
+      bad('one that is not shared', () => new WebAssembly.Memory({ initial: 1 }), TypeError,
+        'wasmMemory must be a shared WebAssembly.Memory, got Memory')]],
+    call: (_, given) => Memory.from(given), good: () => [new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })],
   },
   'Memory#allocate': {
     args: [[...integer('bytes', 0, undefined, { required: true }),

@@ -110,6 +110,7 @@ const rows = {
       epsInSqrt: flag('epsInSqrt'), centered: flag('centered'),
       momentum: finite('momentum', { expectation: 'a finite number or null', also: ['null'] }),
       nesterov: flag('nesterov'), biasCorrection: flag('biasCorrection'),
+      pool: kind('pool', 'a ThreadPool', []),
     }, { base: () => ({ learningRate: 1 }), required: true })],
     call: (_, given) => optax.rmsprop(given), good: () => [{ learningRate: 0.1 }],
   },

@@ -1,7 +1,7 @@
 /** What the optimizers of TensorFlow 1 and of tf.keras refuse. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { indexedSlices, tensor, variable } from 'rmsprop-wasm';
+import { Memory, indexedSlices, tensor, variable } from 'rmsprop-wasm';
 import * as legacy from 'rmsprop-wasm/legacy';
 import * as v1 from 'rmsprop-wasm/v1';
 import { common, gradientsOfA, things } from './inputs.js';
@@ -96,17 +96,21 @@ function worldOf(made, more) {
   const world = {
     ...things_,
     bounded: variable([1], { name: 'bounded', memory: things_.memory, constraint: () => {} }),
+    shared: variable([1, 2, 3], { name: 'shared', memory: new Memory({ initialBytes: 65536, maximumBytes: 65536, shared: true }) }),
+    sharing: new v1.RMSPropOptimizer({ learningRate: 1 }),
     rate: () => 0.1, momentum: () => 0.9, it: /** @type {Any} */ (undefined),
     step: tensor(3, { dtype: 'int32', memory: things_.memory }),
     last: tensor(2 ** 31 - 1, { dtype: 'int32', memory: things_.memory }),
     half: tensor(0.5, { memory: things_.memory }),
     fingerprint: () => JSON.stringify([
-      bitsOf([...things_.variables, world.step, world.last, world.half]), more.call(world), things_.memory.bytesInUse,
+      bitsOf([...things_.variables, world.step, world.last, world.half, world.shared]), world.shared.memory.bytesInUse, more.call(world),
+      things_.memory.bytesInUse,
       things_.memory.tensorCount, ...common(),
     ]),
     dispose: () => world.it.dispose(),
   };
   world.it = made(world);
+  world.sharing.share([world.shared]);
   for (let i = 0; i < 3; i++) world.it.applyGradients(goodPairs(world)[0]);
   return world;
 }
@@ -155,6 +159,7 @@ const rows1 = {
       epsilon: hyperparameter('epsilon'),
       useLocking: flag('useLocking'),
       centered: flag('centered'),
+      pool: kind('pool', 'a ThreadPool', []),
       name: [...text('name'), bad('no name', '', RangeError, 'Must specify the optimizer name, got ""')],
     }, { base: () => ({ learningRate: 1 }), required: true })],
     call: (_, given) => new v1.RMSPropOptimizer(given).dispose(), good: () => [{ learningRate: 0.1 }],
@@ -181,6 +186,34 @@ const rows1 = {
     call: ({ it }, ...given) => it.minimize(...given),
     good: (w) => [() => ({ loss: 1, gradients: [[1, 1, 1], [[1, 1]]] }), withVariables(w)],
     more: (w) => answers(w, '()', () => w.it.minimize(() => ({ loss: 1, gradients: [[1, 1, 1], [[1, 1]]] }), withVariables(w))),
+  },
+  'RMSPropOptimizer#share': {
+    args: [[...varList.filter(({ what }) => what !== 'no variables'),
+      bad('no variables', [], RangeError, 'variables must be at least one, got Array of length 0'),
+      bad('a variable twice', (w) => [w.shared, w.shared], RangeError, 'variable "shared" must be in the list once, got Array of length 2'),
+      bad('memory of its own', (w) => [w.a], RangeError, 'variable "a" must be in shared memory, got Memory'),
+      bad('a disposed variable', (w) => [w.gone], Error, 'variable "gone" is disposed'),
+    ]],
+    call: (w, given) => w.sharing.share(given), good: (w) => [[w.shared]],
+  },
+  'RMSPropOptimizer#join': {
+    args: [kind('memory', 'a Memory', [], { required: true }), [
+      ...list('shared', { required: true }).filter(({ what }) => !/array/.test(what)),
+      bad('no slots', [{ name: 'x' }], RangeError, 'slots of shared variable "x" must be with rms, got undefined'),
+      bad('another place', (w) => w.sharing.share([w.shared]).map((/** @type {Any} */ one) => ({ ...one, byteOffset: 2 })), RangeError,
+        /^byteOffset must be a multiple of 4 in \[4, \d+\], got 2$/),
+      bad('another shape', (w) => w.sharing.share([w.shared]).map((/** @type {Any} */ one) => ({ ...one, shape: [-1] })), RangeError,
+        /^shape must be an integer in \[0, \d+\], got -1$/),
+    ]],
+    call: (_, ...given) => {
+      const other = new v1.RMSPropOptimizer({ learningRate: 1 });
+      try {
+        other.join(.../** @type {[Any, Any]} */ (given));
+      } finally {
+        other.dispose();
+      }
+    },
+    good: (w) => [w.shared.memory, w.sharing.share([w.shared])],
   },
   'RMSPropOptimizer#dispose': { args: [], call: ({ it }) => it.dispose() },
 };
@@ -235,6 +268,7 @@ const rows2 = {
       momentum: hyperparameter('momentum', { out: [[1.5, 'in [0, 1]'], [-0.5, 'in [0, 1]']] }),
       epsilon: finite('epsilon'),
       centered: flag('centered'),
+      pool: kind('pool', 'a ThreadPool', []),
       lr: limit('lr'),
     })],
     call: (_, given) => new legacy.RMSprop(given).dispose(), good: () => [{ rho: 0.5 }],

@@ -1,4 +1,6 @@
 /** What the optimizer for TensorFlow.js refuses, on its wasm backend (in place), its cpu backend (copies) and by operations. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
@@ -35,8 +37,8 @@ const gradients = [
   bad('an int32 variable', (w) => ({ i: w.ga }), TypeError, 'variable "i" must be float32, got "int32"'),
   bad('a variable twice', (w) => [{ name: 'a', tensor: w.ga }, { name: 'a', tensor: w.ga }], RangeError,
     'variableGradients must be each variable once, got "a"'),
-  bad('an entry that is none', () => [7], TypeError, 'variableGradients[0] must be of type object, got 7'),
-  bad('an entry that is null', () => [null], TypeError, 'variableGradients[0] must be of type object, got null'),
+  bad('an entry that is none', () => [7], TypeError, 'variableGradients[0] must be { name, tensor }, got 7'),
+  bad('an entry that is null', () => [null], TypeError, 'variableGradients[0] must be { name, tensor }, got null'),
 ];
 
 /** What its callbacks must not say. */
@@ -81,6 +83,8 @@ const rows = {
       lossScaleFactor: optional('lossScaleFactor'), gradientAccumulationSteps: optional('gradientAccumulationSteps'),
       rho: hyperparameter('rho'), momentum: hyperparameter('momentum'), epsilon: hyperparameter('epsilon'), centered: flag('centered'),
       decay: hyperparameter('decay'),
+      aggregateGradients: callback('aggregateGradients'),
+      rule: [...text('rule'), bad('another rule', 'tf1', RangeError, 'rule must be "keras" or "keras-2.11", got "tf1"')],
     }, { base: () => ({ learningRate: 1 }), own: [] }),
     bad('no rate', {}, Error, undefinedRate), bad('a null rate', { learningRate: null }, Error, undefinedRate),
     bad('nothing', undefined, Error, undefinedRate),
@@ -112,6 +116,11 @@ const rows = {
   'RMSpropWasm#applyGradients': {
     args: [gradients], call: ({ it }, given) => it.applyGradients(given), good: (w) => [w.grads],
     more: (w) => answers(w, () => w.it.applyGradients(w.grads)),
+  },
+  'RMSpropWasm#applyGradientsAsync': {
+    args: [gradients, plus(options('applyGradientsAsync', { signal: kind('signal', 'an AbortSignal', []) }),
+      bad('a signal that was given before', () => ({ signal: AbortSignal.abort(mine) }), Mine, 'mine'))],
+    call: ({ it }, ...given) => it.applyGradientsAsync(...given), good: (w) => [w.grads],
   },
   'RMSpropWasm#minimize': {
     args: [[bad('one that throws', () => () => { throw mine; }, Mine, 'mine')]],
@@ -221,5 +230,36 @@ for (const backend of ['wasm', 'cpu', 'operations']) {
       world.weights.push({ name, tensor: { shape, data: async () => values } });
     }
     return world;
+  });
+}
+
+for (const backend of ['wasm', 'cpu', 'operations']) {
+  test(`tfjs on ${backend}: a hook that never settles is given up by a signal, and what it writes later goes nowhere`, async () => {
+    await tf.setBackend(backend);
+    const start = tf.memory();
+    const a = tf.tidy(() => tf.variable(tf.tensor([1, 2, 3]), true, 'a'));
+    const gradient = tf.tensor([1, -1, 2]);
+    /** @type {Any} */
+    let flat;
+    /** @type {Any} */
+    let act = (/** @type {Any} */ given, /** @type {Any} */ info) => {
+      flat = given;
+      assert.ok(info.signal instanceof AbortSignal);
+      return new Promise(() => {});
+    };
+    const it = rmsprop(/** @type {Any} */ (tf), { learningRate: 0.1, aggregateGradients: (given, info) => act(given, info) });
+    const controller = new AbortController();
+    const call = it.applyGradientsAsync({ a: gradient }, { signal: controller.signal });
+    setTimeout(() => controller.abort(mine), 5);
+    await assert.rejects(call, mine);
+    assert.deepEqual([[...a.dataSync()], it.iterations], [[1, 2, 3], 0]);
+    act = () => {};
+    it.applyGradients({ a: gradient });
+    const bits = bitsOf([{ data: a.dataSync() }]);
+    flat.fill(NaN);
+    assert.deepEqual([bitsOf([{ data: a.dataSync() }]), it.iterations], [bits, 1]);
+    it.dispose();
+    tf.dispose([a, gradient]);
+    assert.equal(tf.memory().numTensors, start.numTensors);
   });
 }

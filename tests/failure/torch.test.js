@@ -105,7 +105,7 @@ const rows = {
       bad('a group and a variable', (w) => [{ params: [w.a] }, w.b], TypeError,
         'param_group must be an object with params, but got Variable'),
       bad('an iterable that throws', () => ({ [Symbol.iterator]() { throw mine; } }), Mine, 'mine'),
-    ], options('RMSprop', constructed)],
+    ], options('RMSprop', { ...constructed, pool: kind('pool', 'a ThreadPool', []) })],
     call: (_, ...given) => new (/** @type {Any} */ (RMSprop))(...given).dispose(), good: (w) => [w.variables],
   },
   'RMSprop#addParamGroup': {
@@ -388,7 +388,10 @@ const schedulerRows = {
 };
 
 /** @param {string} _ @param {any} value @returns {unknown} what JSON can say, and tells everything apart */
-const shown = (_, value) => (value === undefined || typeof value === 'number' ? `${value}` : value instanceof Variable ? value.name : value);
+function shown(_, value) {
+  if (value instanceof Variable) return value.name;
+  return value === undefined || typeof value === 'number' ? `${value}` : value;
+}
 
 /** A trained optimizer with every slot, one that nobody has touched, and schedulers on others. */
 function trained() {
