@@ -7,6 +7,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Memory, RMSprop, indexedSlices, tensor, variable, zeros } from 'rmsprop-wasm';
+import * as legacy from 'rmsprop-wasm/legacy';
+import { LegacyOracle } from '../legacy-oracle.js';
 import { oracleApply } from '../oracle.js';
 
 /** @typedef {any} Any */
@@ -335,6 +337,77 @@ test('a fault in the engine is found, and shrunk to a few steps', () => {
     }, sequence)), { seed: 1, numRuns: 400 });
     assert.ok(failed);
     assert.ok(`${counterexample}`.split('step(').length <= 3, `${counterexample}`);
+  } finally {
+    console.warn = warn;
+  }
+});
+
+// ---- tf.keras, whose optimizers take in variables at any time ----
+
+const legacyOptions = fc.record({
+  learningRate: rate,
+  // Not 0: where a mean square has overflowed, 0 times infinity is NaN, and a sparse gradient without momentum, for which the
+  // kernels step all rows, then makes the weights of rows that it does not name NaN. TensorFlow leaves them alone.
+  rho: fc.constantFrom(0.5, 0.9, 1),
+  momentum: fc.constantFrom(0, 0.9),
+  epsilon: fc.constantFrom(1e-7, 1e-3),
+  decay: fc.constantFrom(0, 0.1),
+  clip: fc.constantFrom({}, { clipnorm: 0.7 }, { clipvalue: 0.5 }, { globalClipnorm: 0.9 }),
+});
+/** Gradients by variable: null, all numbers, or rows of which several may be one. */
+const legacyStep = fc.array(fc.oneof(
+  fc.constant(null),
+  fc.record({ values: fc.array(value, { minLength: 1, maxLength: 9 }) }),
+  fc.record({ rows: fc.array(fc.nat(), { minLength: 1, maxLength: 5 }), values: fc.array(value, { minLength: 1, maxLength: 9 }) }),
+), { minLength: 1, maxLength: 4 });
+const legacyDeeds = fc.array(fc.oneof({ weight: 4, arbitrary: legacyStep }, fc.constantFrom('weights', 'grow', 'refused')),
+  { maxLength: 20 });
+
+test('random updates of tf.keras, dense and sparse, of variables that come at any time, have the bits of its oracle', (t) => {
+  const seed = Number(process.env.RMSPROP_SEED ?? Date.now() % 2 ** 31);
+  t.diagnostic(`RMSPROP_SEED=${seed}`);
+  console.warn = () => {};
+  try {
+    fc.assert(fc.property(legacyOptions, shapes, legacyDeeds, ({ clip, ...options }, drawnShapes, sequence) => {
+      const memory = new Memory({ initialBytes: PAGE });
+      const starts = drawnShapes.map((shape, k) => Array.from({ length: sizeOf(shape) }, (_, i) => (i % 5) - 2 + k / 3));
+      const variables = starts.map((start_, k) => variable(start_, { shape: drawnShapes[k], memory, name: `v${k}` }));
+      const rowLengths = drawnShapes.map(([, ...rest]) => sizeOf(rest));
+      const optimizer = new legacy.RMSprop({ ...options, ...clip });
+      const oracle = new LegacyOracle({ ...options, ...clip }, starts, rowLengths, 'float32');
+      const seen = new Set();
+      for (const deed_ of sequence) {
+        if (deed_ === 'weights') optimizer.setWeights(optimizer.getWeights());
+        if (deed_ === 'grow') zeros([memory.buffer.byteLength / 8], { memory });
+        if (deed_ === 'refused') assert.throws(() => optimizer.applyGradients([[[NaN, 1], variables[0]], [[1], variables[0]]]), Error);
+        if (typeof deed_ === 'string') continue;
+        const gradients = variables.map((each, k) => {
+          const drawn = deed_[k % deed_.length];
+          if (drawn === null) return null;
+          const take = (/** @type {number} */ length) => Array.from({ length },
+            (_, i) => Math.fround(drawn.values[i % drawn.values.length]));
+          if (!('rows' in drawn)) return take(each.size);
+          const indices = drawn.rows.map((row) => row % each.shape[0]);
+          return { indices, values: take(indices.length * rowLengths[k]) };
+        });
+        const pairs = gradients.flatMap((gradient, k) => (gradient === null ? [] : [/** @type {[Any, Any]} */ ([
+          Array.isArray(gradient) ? Float32Array.from(gradient) : indexedSlices(Float32Array.from(gradient.values), gradient.indices),
+          variables[k],
+        ])]));
+        if (pairs.length === 0) continue;
+        optimizer.applyGradients(pairs);
+        oracle.apply(gradients);
+        gradients.forEach((gradient, k) => gradient && seen.add(k));
+        variables.forEach((each, k) => {
+          assertBits(each.data, oracle.variables[k], `value ${k}`);
+          if (!seen.has(k)) return;
+          assertBits(optimizer.getSlot(each, 'rms').data, oracle.rms[k], `rms ${k}`);
+          if (options.momentum > 0) assertBits(optimizer.getSlot(each, 'momentum').data, oracle.momentum[k], `momentum ${k}`);
+        });
+        assert.equal(optimizer.iterations, oracle.iterations);
+      }
+      optimizer.dispose();
+    }), { seed, numRuns: Number(process.env.RMSPROP_RUNS ?? 300) });
   } finally {
     console.warn = warn;
   }
