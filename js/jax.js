@@ -146,7 +146,7 @@ export function wrap(jax, transform) {
  */
 export function cloneState(state) {
   if (state instanceof KernelState) return /** @type {any} */ (state.clone());
-  return mapArrays(state, (array) => array.ref);
+  return mapArrays(state, (array) => array.ref, false);
 }
 
 /**
@@ -156,7 +156,7 @@ export function cloneState(state) {
  */
 export function disposeState(state) {
   if (state instanceof KernelState) state.dispose();
-  else mapArrays(state, (array) => array.dispose());
+  else mapArrays(state, (array) => array.dispose(), true);
 }
 
 /**

@@ -3,10 +3,10 @@
  * (OptimizerV2): names, defaults, order of operations, state and errors. The arithmetic is the kernels', the slots are
  * the engines'.
  */
-import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, checkPool, constants } from './engine.js';
-import { callLoss, setAll } from './gradients.js';
+import { buffersBefore, callLoss, setAll } from './gradients.js';
 import { checkHyperparameter } from './keras-options.js';
 import { camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
@@ -15,7 +15,7 @@ import {
   IndexedSlices, checkGradient, checkSlices, denseOf, describe, disposedError, isIndexedSlices, isTensor, scalar,
   typedCopy, zerosOf,
 } from './tensor.js';
-import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
+import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf } from './updates.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -327,14 +327,14 @@ export class RMSprop {
     this.#ready('addSlot');
     checkIsVariable('variable', variable);
     ofType('name', name, 'string');
-    const existing = this.#slots.get(variable)?.get(name);
-    if (existing) return existing;
-    if (variable.isDisposed) throw disposedError(variable);
+    if (this.#slots.get(variable)?.has(name)) return this.getSlot(variable, name);
     if (variable.dtype === 'int32') throw rangeError(describe(variable), 'float32 or float64', variable.dtype);
-    const values = initialValues(variable, name, initializer);
+    const values = this.#calling(() => initialValues(variable, name, initializer));
+    if (variable.isDisposed) throw disposedError(variable);
     let slot;
     if (this.#specs().some((spec) => spec.name === name)) {
       const engine = this.#engineOf(variable.dtype, [variable]);
+      engine.settle(true);
       slot = engine.slot(name)[engine.indexOf(variable)];
     } else {
       slot = zerosOf(variable.memory, variable.dtype, variable.shape);
@@ -383,7 +383,8 @@ export class RMSprop {
     this.#ready('minimize');
     knownOptions('minimize', options, ['gradLoss', 'name']);
     const { gradLoss, name } = options;
-    return this.applyGradients(pairsOf(lossAndGradients, varList, ...(gradLoss == null ? [] : [gradLoss])), { name });
+    const pairs = pairsOf(lossAndGradients, varList, ...gradLossArguments(gradLoss));
+    return this.applyGradients(pairs, { name });
   }
 
   /**
@@ -416,6 +417,7 @@ export class RMSprop {
       throw new RangeError(`No gradients provided for any variable: [${without}].`);
     }
     checkUpdates(updates);
+    checkCount('iterations', this.iterations);
     const byType = this.#byType(updates);
     const rate = this.#evaluate('learningRate');
     const numbers = { rho: this.#evaluate('rho'), momentum: this.#evaluate('momentum'), epsilon: this.epsilon };
@@ -456,6 +458,7 @@ export class RMSprop {
    */
   static fromConfig(config, options = {}) {
     knownOptions('fromConfig', options, ['customObjects']);
+    if (options.customObjects !== undefined) ofType('customObjects', options.customObjects, 'object');
     const { lr, ...given } = Object.fromEntries(
       Object.entries(ofType('config', config, 'object')).map(([key, value]) => [camelCase(key), value]),
     );
@@ -503,6 +506,9 @@ export class RMSprop {
    */
   #update(byType, rate, numbers) {
     const staged = [];
+    const freeBuffers = buffersBefore([...byType.values()].flat().map(({ variable }) => variable));
+    const before = new Map(this.#engines);
+    let isDone = false;
     try {
       for (const [dtype, updates] of byType) {
         const engine = this.#engineOf(dtype, updates.map(({ variable }) => variable));
@@ -513,8 +519,16 @@ export class RMSprop {
         staged.push(this.#stage(engine, updates));
       }
       for (const run of staged) run();
+      isDone = true;
     } finally {
-      for (const engine of this.#engines.values()) engine.variables.forEach((_, i) => engine.setGradient(i, null));
+      for (const [dtype, engine] of this.#engines) {
+        engine.variables.forEach((_, i) => engine.setGradient(i, null));
+        engine.settle(isDone);
+        if (isDone || before.has(dtype)) continue;
+        engine.dispose();
+        this.#engines.delete(dtype);
+      }
+      if (!isDone) freeBuffers();
     }
   }
 
@@ -604,11 +618,20 @@ export class RMSprop {
     const source = this.#hyper[name];
     if (typeof source === 'number') return Math.fround(source);
     const step = this.iterations;
+    const value = this.#calling(() => (typeof source === 'function' ? source(step) : source.at(step)));
+    return Math.fround(finite(`${name} at step ${step}`, value));
+  }
+
+  /**
+   * @template T
+   * @param {() => T} callback of the user's
+   * @returns {T} what it returns; no call can be made meanwhile
+   */
+  #calling(callback) {
     const before = this.#blocked;
     this.#blocked ??= 'a callback runs';
     try {
-      const value = typeof source === 'function' ? source(step) : source.at(step);
-      return Math.fround(finite(`${name} at step ${step}`, value));
+      return callback();
     } finally {
       this.#blocked = before;
     }
@@ -627,12 +650,12 @@ export class RMSprop {
   /**
    * @param {DType} dtype
    * @param {readonly Variable[]} variables of that type
-   * @returns {Engine} that has them
+   * @returns {Engine} that has them; those that are new are to be settled
    */
   #engineOf(dtype, variables) {
     const existing = this.#engines.get(dtype);
     if (existing) {
-      existing.add(variables);
+      existing.add(variables, true);
       return existing;
     }
     const engine = new Engine(variables, this.#specs(), false, undefined, this.#pool);
@@ -642,7 +665,7 @@ export class RMSprop {
   }
 
   /**
-   * Makes the slots of updated variables known. Those that an engine made in a call that failed are not.
+   * Makes the slots of updated variables known.
    *
    * @param {readonly Update[]} updates
    */

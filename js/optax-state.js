@@ -157,6 +157,11 @@ export class Buffers {
     return (this.#tensors[i] ??= zerosOf(memory, dtype, shape));
   }
 
+  /** @returns {number} how many there are */
+  get count() {
+    return this.#tensors.length;
+  }
+
   /** Frees them. */
   dispose() {
     this.#tensors.forEach((tensor) => tensor.dispose());
@@ -240,26 +245,35 @@ export function copyAll(from, to) {
  * @template T
  * @param {T} state of any transform, or a chain of them
  * @returns {T} an independent copy: steps with one of them leave the other alone
- * @throws {RangeError} if the memory is exhausted
+ * @throws {RangeError | Error} if the memory is exhausted or the state disposed; nothing has been taken then
  */
 export function cloneState(state) {
-  return /** @type {any} */ (clone(state));
+  /** @type {unknown[]} */
+  const made = [];
+  try {
+    return /** @type {any} */ (clone(state, made));
+  } catch (error) {
+    disposeState(made);
+    throw error;
+  }
 }
 
 /**
  * @param {any} state
+ * @param {unknown[]} made gets what takes memory
  * @returns {any}
  */
-function clone(state) {
-  if (state instanceof TransformState) return state.clone();
-  if (isTensor(state)) {
-    const copy = zerosOf(state.memory, state.dtype, state.shape);
-    return copy.set(state);
+function clone(state, made) {
+  if (state instanceof TransformState || isTensor(state)) {
+    if (state.isDisposed) throw isTensor(state) ? disposedError(state) : new Error('state is disposed');
+    const copy = isTensor(state) ? zerosOf(state.memory, state.dtype, state.shape).set(state) : state.clone();
+    made.push(copy);
+    return copy;
   }
   if (ArrayBuffer.isView(state)) return /** @type {any} */ (state).slice();
-  if (Array.isArray(state)) return state.map(clone);
+  if (Array.isArray(state)) return state.map((part) => clone(part, made));
   if (!isPlain(state)) return state;
-  return Object.fromEntries(Object.entries(state).map(([key, value]) => [key, clone(value)]));
+  return Object.fromEntries(Object.entries(state).map(([key, value]) => [key, clone(value, made)]));
 }
 
 /**

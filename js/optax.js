@@ -639,7 +639,14 @@ class MultiStepsState extends TransformState {
 
   /** @returns {MultiStepsState} */
   clone() {
-    const copy = new MultiStepsState(this.form, cloneState(this.innerOptState));
+    const inner = cloneState(this.innerOptState);
+    let copy;
+    try {
+      copy = new MultiStepsState(this.form, inner);
+    } catch (error) {
+      disposeState(inner);
+      throw error;
+    }
     copy.miniStep = this.miniStep;
     copy.gradientStep = this.gradientStep;
     copyAll(this.#means, copy.#means);

@@ -242,5 +242,11 @@ function expectKind(what, value, kinds) {
  */
 function expect(condition, what, expectation, got, Kind = RangeError) {
   if (condition) return;
-  throw new Kind(`safetensors: ${what} must be ${expectation}, got ${JSON.stringify(got)}`.slice(0, 256));
+  let shown;
+  try {
+    shown = JSON.stringify(got);
+  } catch {
+    shown = kindOf(got); // what JSON cannot say: bigints, circles
+  }
+  throw new Kind(`safetensors: ${what} must be ${expectation}, got ${shown}`.slice(0, 256));
 }

@@ -5,7 +5,7 @@
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Engine, checkPool, constants } from './engine.js';
-import { callLoss } from './gradients.js';
+import { buffersBefore, callLoss } from './gradients.js';
 import { camelCase, snakeCase } from './naming.js';
 import {
   checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor, isVariable,
@@ -235,13 +235,20 @@ export class RMSprop {
     this.#ready();
     const [loss, gradients] = closure === undefined ? [undefined, this.#ownGradients()] : this.#evaluate(closure);
     this.#checkStep(gradients);
-    const { homes, created } = this.#house(gradients);
+    const freeBuffers = buffersBefore([...gradients.keys()]);
+    /** @type {[Group, Home][]} */
+    const created = [];
+    let homes;
     try {
+      homes = this.#house(gradients, created);
       this.#stage(gradients, homes);
     } catch (error) {
       for (const [, { engine }] of created) engine.dispose();
+      this.#settle(false);
+      freeBuffers();
       throw error;
     }
+    this.#settle(true);
     for (const [group, home] of created) group.homes.push(home);
     for (const [variable, home] of homes) this.#states.set(variable, { step: 0, home });
 
@@ -405,8 +412,8 @@ export class RMSprop {
     for (const { options, counts } of this.#groups) {
       checkGroup(options);
       for (const variable of counts.keys()) {
+        if (!gradients.has(variable)) continue;
         const gradient = gradients.get(variable);
-        if (gradient === undefined) continue;
         if (variable.isDisposed) throw disposedError(variable);
         if (isIndexedSlices(gradient)) throw new Error('RMSprop does not support sparse gradients');
         checkGradient(variable, gradient);
@@ -424,34 +431,32 @@ export class RMSprop {
    * Makes the slots of parameters that have their first gradient.
    *
    * @param {Map<Variable, Gradient>} gradients
-   * @returns {{ homes: Map<Variable, Home>, created: [Group, Home][] }} where those parameters' slots are, and which of
-   *   these places are new; nothing refers to them yet
+   * @param {[Group, Home][]} created gets the places that are new; nothing else refers to them yet
+   * @returns {Map<Variable, Home>} where those parameters' slots are; where there are others, they are to be settled
    */
-  #house(gradients) {
+  #house(gradients, created) {
     /** @type {Map<Variable, Home>} */
     const homes = new Map();
-    /** @type {[Group, Home][]} */
-    const created = [];
-    try {
-      for (const group of this.#groups) {
-        const hasBuffer = group.options.momentum > 0;
-        const hasMean = group.options.centered;
-        const news = [...group.counts.keys()].filter((variable) =>
-          gradients.has(variable) && !this.#states.has(variable));
-        for (const memory of new Set(news.map((variable) => variable.memory))) {
-          const variables = news.filter((variable) => variable.memory === memory);
-          let home = group.homes.find((old) =>
-            old.memory === memory && old.hasBuffer === hasBuffer && old.hasMean === hasMean);
-          if (home) home.engine.add(variables);
-          else created.push([group, home = homeFor(variables, hasBuffer, hasMean, this.#pool)]);
-          for (const variable of variables) homes.set(variable, home);
-        }
+    for (const group of this.#groups) {
+      const hasBuffer = group.options.momentum > 0;
+      const hasMean = group.options.centered;
+      const news = [...group.counts.keys()].filter((variable) =>
+        gradients.has(variable) && !this.#states.has(variable));
+      for (const memory of new Set(news.map((variable) => variable.memory))) {
+        const variables = news.filter((variable) => variable.memory === memory);
+        let home = group.homes.find((old) =>
+          old.memory === memory && old.hasBuffer === hasBuffer && old.hasMean === hasMean);
+        if (home) home.engine.add(variables, true);
+        else created.push([group, home = homeFor(variables, hasBuffer, hasMean, this.#pool)]);
+        for (const variable of variables) homes.set(variable, home);
       }
-    } catch (error) {
-      for (const [, { engine }] of created) engine.dispose();
-      throw error;
     }
-    return { homes, created };
+    return homes;
+  }
+
+  /** @param {boolean} isKept whether what `#house` added to places that there were stays there */
+  #settle(isKept) {
+    for (const { homes } of this.#groups) for (const { engine } of homes) engine.settle(isKept);
   }
 
   /**

@@ -2,13 +2,13 @@
  * RMSProp as TensorFlow 1 has it: names, defaults, slots and errors of `tf.compat.v1.train.RMSPropOptimizer`, as it
  * behaves in eager mode. The arithmetic is the kernels', the slots are the engine's.
  */
-import { array, finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { array, checkCount, finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Engine, checkPool, checkVariables, constants } from './engine.js';
-import { callLoss } from './gradients.js';
+import { buffersBefore, callLoss } from './gradients.js';
 import { locked } from './lock.js';
 import { isShared } from './memory.js';
 import { describe, disposedError, isIndexedSlices, isTensor, tensorAt, zerosOf } from './tensor.js';
-import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
+import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf } from './updates.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -197,14 +197,12 @@ export class RMSPropOptimizer {
       throw rangeError('aggregationMethod', `one of ${AGGREGATION_METHODS}`, aggregationMethod);
     }
     ofType('colocateGradientsWithOps', options?.colocateGradientsWithOps ?? false, 'boolean');
-    if (isTensor(gradLoss) && gradLoss.dtype === 'int32') {
-      throw new RangeError(`Invalid type ${gradLoss.dtype} for gradLoss, expected: [float32, float64].`);
-    }
+    const rest = gradLossArguments(gradLoss);
     const variables = /** @type {Variable[]} */ ([varList].flat());
     variables.forEach((variable, i) => checkIsVariable(`varList[${i}]`, variable));
     if (variables.length === 0) throw new RangeError('No variables to optimize: varList is empty.');
 
-    const gradients = callLoss(loss, variables, ...(gradLoss == null ? [] : [gradLoss]));
+    const gradients = callLoss(loss, variables, ...rest);
     if (gradients.length !== variables.length) {
       throw rangeError('gradients', `as many as variables, ${variables.length}`, gradients);
     }
@@ -238,12 +236,16 @@ export class RMSPropOptimizer {
     const numbers = this.#askHyperparameters();
     if (globalStep != null) checkGlobalStep(globalStep); // the callbacks may have disposed or set it
 
-    const engine = this.#engineOf(updates.map(({ variable }) => variable));
+    const variables = updates.map(({ variable }) => variable);
+    const freeBuffers = buffersBefore(variables);
+    const engine = this.#engineOf(variables);
+    let isDone = false;
     let failure;
     try {
       stage(engine, updates, numbers);
       const update = () => {
         engine.step();
+        isDone = true;
         for (const { variable } of updates) this.#nameSlots(engine, variable);
         this.#blocked = 'a constraint runs';
         failure = constrain(updates);
@@ -253,7 +255,9 @@ export class RMSPropOptimizer {
       if (this.#useLocking) locked(lockable(updates, globalStep), update);
       else update();
     } finally {
-      for (const { variable } of updates) engine.setGradient(engine.indexOf(variable), null);
+      for (const variable of variables) engine.setGradient(engine.indexOf(variable), null);
+      this.#settle(engine, isDone);
+      if (!isDone) freeBuffers();
     }
     if (failure) throw /** @type {{ error: unknown }} */ (failure).error;
   }
@@ -293,6 +297,7 @@ export class RMSPropOptimizer {
     const [{ memory }] = variables;
     if (!isShared(memory)) throw rangeError(describe(variables[0]), 'in shared memory', memory);
     const engine = this.#engineOf(variables);
+    this.#settle(engine, true);
     return variables.map((variable) => {
       this.#nameSlots(engine, variable);
       const { name, byteOffset, shape, dtype } = variable;
@@ -324,6 +329,7 @@ export class RMSPropOptimizer {
       shared.map(({ slots, shape, dtype }) => tensorAt(memory, slots[name], shape, { dtype })));
     try {
       const engine = this.#engineOf(variables);
+      this.#settle(engine, true);
       for (const variable of variables) this.#nameSlots(engine, variable);
     } finally {
       this.#joined = [];
@@ -360,22 +366,32 @@ export class RMSPropOptimizer {
 
   /**
    * @param {readonly Variable[]} variables
-   * @returns {Engine} that has them
+   * @returns {Engine} that has them, for as long as the call does not fail
    */
   #engineOf(variables) {
-    if (this.#engine) {
-      this.#engine.add(variables);
-    } else {
+    let engine = this.#engine;
+    if (engine === undefined) {
       /** @type {typeof zerosOf} */
       const makeSlot = (...args) => this.#joined.shift() ?? zerosOf(...args);
-      this.#engine = new Engine(variables, this.#slotSpecs(), false, makeSlot, this.#pool);
-      this.#engine.setWord('rule', constants.RMS_RULE_TF1);
+      engine = new Engine(variables, this.#slotSpecs(), false, makeSlot, this.#pool);
+      engine.setWord('rule', constants.RMS_RULE_TF1);
     }
-    return this.#engine;
+    engine.add(variables, true);
+    return engine;
   }
 
   /**
-   * Makes the slots of an updated variable known. Those that the engine made in a call that failed are not.
+   * @param {Engine} engine of `#engineOf`
+   * @param {boolean} isKept whether it stays, and all that was added
+   */
+  #settle(engine, isKept) {
+    engine.settle(isKept);
+    if (isKept) this.#engine = engine;
+    else if (!this.#engine) engine.dispose();
+  }
+
+  /**
+   * Makes the slots of an updated variable known.
    *
    * @param {Engine} engine
    * @param {Variable} variable
@@ -407,9 +423,7 @@ function checkGlobalStep(step) {
   if (step.isDisposed) throw disposedError(step);
   if (step.size !== 1) throw rangeError('globalStep.size', '1', step.size);
   if (!Number.isInteger(step.data[0])) throw rangeError('globalStep', expectation, step.data[0]);
-  if (step.dtype === 'int32' && step.data[0] === 2 ** 31 - 1) {
-    throw rangeError('globalStep', `below ${2 ** 31 - 1}, the last int32`, step.data[0]);
-  }
+  if (step.dtype === 'int32') checkCount('globalStep', step.data[0]);
 }
 
 /**

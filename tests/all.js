@@ -51,12 +51,12 @@ const steps = [
   },
   {
     name: 'Node, SIMD kernels',
-    commands: [nodeTests('unit', 'golden', 'toolkits', 'python')],
+    commands: [nodeTests('unit', 'failure', 'golden', 'toolkits', 'python')],
     env: { RMSPROP_KERNELS: 'simd' },
   },
   {
     name: 'Node, scalar kernels',
-    commands: [nodeTests('unit', 'golden', 'toolkits')],
+    commands: [nodeTests('unit', 'failure', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
   // One file after the other: both use the machine to the full.
