@@ -12,6 +12,7 @@ export const libraries = { h5wasm, unzipSync, zipSync };
 
 /** The suffix of each case's file. @type {Record<string, string>} */
 export const kerasCases = { everything: '.keras', schedule: '.weights.h5' };
+const decay = { initialLearningRate: 0.1, decaySteps: 10, endLearningRate: 0.01 };
 export const torchCases = ['plain', 'everything'];
 
 /**
@@ -38,7 +39,7 @@ export async function kerasLeg(name, bytes) {
   const list = [...variables.values()];
   // A .weights.h5 has no config: whoever has one says what the optimizer was.
   const optimizer = name === 'schedule'
-    ? new RMSprop({ learningRate: new schedules.PolynomialDecay({ initialLearningRate: 0.1, decaySteps: 10, endLearningRate: 0.01 }), rho: 0.95 })
+    ? new RMSprop({ learningRate: new schedules.PolynomialDecay(decay), rho: 0.95 })
     : RMSprop.fromConfig(file.config ?? {});
   optimizer.build(list);
   optimizer.setWeights(file.optimizerWeights ?? []);

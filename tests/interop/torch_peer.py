@@ -3,7 +3,8 @@
     ATEN_CPU_CAPABILITY=default python torch_peer.py record FOLDER      writes FOLDER/torch_<case>.safetensors, torch.json
     … begin CASE FILE | end CASE FILE | straight CASE                   as keras_peer.py
 
-Needs torch 2.15.0 and safetensors 0.8.0. The gradients are those of keras_peer.py; a state is a list of base64 strings:
+Needs torch 2.15.0 and safetensors 0.8.0. The square root alone is replaced, by the correctly rounded one: that of PyTorch's
+x86 wheels is MKL's, which is up to 1 ulp off. The gradients are those of keras_peer.py; a state is a list of base64 strings:
 the parameters, then of each parameter its buffers in the order of the state dict.
 """
 import base64
@@ -16,6 +17,13 @@ import torch
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
 import state_dict as files
+
+def sqrt(tensor):
+    return torch.from_numpy(np.sqrt(tensor.numpy()))
+
+
+torch.Tensor.sqrt = sqrt
+torch.Tensor.sqrt_ = lambda tensor: tensor.copy_(sqrt(tensor))
 
 CASES = {
     "plain": dict(lr=0.01),
