@@ -83,9 +83,20 @@ export function writeTfjsFile(artifacts, changes) {
 }
 
 /**
+ * @typedef {object} Place of one weight
+ * @property {string} key what messages and changes call it
+ * @property {boolean} isState whether it is the optimizer's
+ * @property {string} variable
+ * @property {string | null} slot null: the variable itself, or the counter
+ * @property {number[]} shape
+ * @property {typeof Float32Array | typeof Int32Array} Type
+ * @property {number} begin bytes
+ * @property {number} end
+ */
+
+/**
  * @param {Artifacts} artifacts
- * @returns {{ bytes: Uint8Array<ArrayBuffer>, places: { key: string, isState: boolean, variable: string,
- *   slot: string | null, shape: number[], Type: typeof Float32Array | typeof Int32Array, begin: number, end: number }[] }}
+ * @returns {{ bytes: Uint8Array<ArrayBuffer>, places: Place[] }}
  */
 function placesOf(artifacts) {
   const { weightSpecs, weightData } = ofType('artifacts', artifacts, 'object');

@@ -209,32 +209,45 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
       g = vector_load(gradient + i);
     }
 
-    vector v = next_mean_square(rule, s, vector_load(mean_square + i), g);
-    vector_store(mean_square + i, v);
-    vector mg = g;
+    /* Without extensions all loads come first and all stores last, since engines that join neighbouring operations stop at
+     * a store between their loads. With them registers are too few for that: slots are loaded and stored on the way. */
+    vector v = vector_load(mean_square + i), mg = g, m = g;
+    if (!extended) {
+      if (centered) mg = vector_load(mean_gradient + i);
+      if (momentum) m = vector_load(momentums + i);
+      vector_barrier();
+    }
+    v = next_mean_square(rule, s, v, g);
+    if (extended) vector_store(mean_square + i, v);
     if (centered) {
-      mg = next_mean_gradient(rule, s, vector_load(mean_gradient + i), g, lerps_from_gradient);
-      vector_store(mean_gradient + i, mg);
+      if (extended) mg = vector_load(mean_gradient + i);
+      mg = next_mean_gradient(rule, s, mg, g, lerps_from_gradient);
+      if (extended) vector_store(mean_gradient + i, mg);
     }
+    vector v_used = v, mg_used = mg;
     if (extended && flags & RMS_CORRECT_BIAS) {
-      v = vector_multiply(v, bias_correction);
-      mg = vector_multiply(mg, bias_correction);
+      v_used = vector_multiply(v, bias_correction);
+      mg_used = vector_multiply(mg, bias_correction);
     }
-    vector m = increment(rule, s, g, denominator(rule, s, v, mg, centered), momentum);
+    vector step = increment(rule, s, g, denominator(rule, s, v_used, mg_used, centered), momentum);
     if (momentum) {
       /* m <- momentum * m + increment; with Nesterov's look-ahead once more for the step, not for the state */
-      vector inc = m;
-      m = vector_add(vector_multiply(mu, vector_load(momentums + i)), inc);
-      vector_store(momentums + i, m);
-      if (extended && flags & RMS_NESTEROV) m = vector_add(vector_multiply(mu, m), inc);
-      if (rule.rate_after_momentum) m = vector_multiply(s.rate, m);
+      if (extended) m = vector_load(momentums + i);
+      m = vector_add(vector_multiply(mu, m), step);
+      if (extended) vector_store(momentums + i, m);
+      step = extended && flags & RMS_NESTEROV ? vector_add(vector_multiply(mu, m), step) : m;
+      if (rule.rate_after_momentum) step = vector_multiply(s.rate, step);
+    }
+    if (!extended) {
+      vector_store(mean_square + i, v);
+      if (centered) vector_store(mean_gradient + i, mg);
+      if (momentum) vector_store(momentums + i, m);
     }
     if (update) {
-      vector_store(update + i, rule.adds ? m : vector_negate(m));
+      vector_store(update + i, rule.adds ? step : vector_negate(step));
       continue;
     }
-    x = rule.adds ? vector_add(x, m) : vector_subtract(x, m);
-
+    x = rule.adds ? vector_add(x, step) : vector_subtract(x, step);
     if (average) {
       vector a = averaged(ema_momentum, ema_complement, vector_load(average + i), x);
       vector_store(average + i, a);
@@ -295,32 +308,38 @@ void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tenso
 #endif
 }
 
-/* What is left of a step for a tensor that is not updated in it: the accumulator, which grows where the step only holds
- * and is emptied where other tensors are updated, and the average. */
-void KERNEL(rms_keep)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
-  element *restrict value = tensor->value;
+/* What is left of a step for a tensor that is not updated in it: first the accumulator, which grows where the step only
+ * holds and is emptied where other tensors are updated. */
+void KERNEL(rms_accumulate)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
   const element *restrict gradient = tensor->gradient;
-  element *restrict average = tensor->average;
   element *restrict accumulator = tensor->accumulator;
   const preparation prepare = preparation_of(options, options->flags, NULL);
   const int holds = (options->flags & RMS_HOLD) != 0;
-  const vector ema_momentum = vector_splat((element)options->ema_momentum);
-  const vector ema_complement = vector_splat(ema_complement_of(options, rules[RMS_RULE_KERAS]));
-  const int overwrites = (options->flags & RMS_OVERWRITE) != 0;
 
   for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
     if (gradient) {
       /* accumulator <- g + accumulator */
       vector g = unscaled(prepare, vector_load(gradient + i));
       vector_store(accumulator + i, vector_add(g, vector_load(accumulator + i)));
-    } else if (accumulator && !holds) {
+    } else if (!holds) {
       vector_store(accumulator + i, vector_splat(0));
     }
-    if (average) {
-      vector a = averaged(ema_momentum, ema_complement, vector_load(average + i), vector_load(value + i));
-      vector_store(average + i, a);
-      if (overwrites) vector_store(value + i, a);
-    }
+  }
+}
+
+/* And then the average. */
+void KERNEL(rms_average)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
+  element *restrict value = tensor->value;
+  element *restrict average = tensor->average;
+  const rule_row row = options->rule == RMS_RULE_KERAS_2_11 ? rules[RMS_RULE_KERAS_2_11] : rules[RMS_RULE_KERAS];
+  const vector ema_momentum = vector_splat((element)options->ema_momentum);
+  const vector ema_complement = vector_splat(ema_complement_of(options, row));
+  const int overwrites = (options->flags & RMS_OVERWRITE) != 0;
+
+  for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
+    vector a = averaged(ema_momentum, ema_complement, vector_load(average + i), vector_load(value + i));
+    vector_store(average + i, a);
+    if (overwrites) vector_store(value + i, a);
   }
 }
 

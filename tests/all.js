@@ -36,8 +36,8 @@ const steps = [
       // As a user's compiler sees them, who has nothing but them.
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
         '--lib', 'es2022,dom',
-        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'node', 'storage', 'keras-files', 'tfjs-files']
-          .map((entry) => `dist/types/${entry}.d.ts`)],
+        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'nats', 'node', 'storage', 'keras-files',
+          'tfjs-files'].map((entry) => `dist/types/${entry}.d.ts`)],
       node('tests/readme-types.js'),
     ],
   },
@@ -53,7 +53,7 @@ const steps = [
   },
   {
     name: 'Node, SIMD kernels',
-    commands: [nodeTests('unit', 'golden', 'toolkits', 'python')],
+    commands: [nodeTests('unit', 'golden', 'toolkits', 'python', 'interop')],
     env: { RMSPROP_KERNELS: 'simd' },
   },
   {
@@ -61,6 +61,7 @@ const steps = [
     commands: [nodeTests('unit', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
+  { name: 'several replicas', commands: [oneByOne(nodeTests('distributed'))] },
   // A browser wants the machine for itself.
   { name: 'browsers', commands: [oneByOne(nodeTests('browsers'))] },
 ];
