@@ -7,7 +7,8 @@ import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, s
 import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, checkPool, constants } from './engine.js';
 import { buffersBefore, callLoss, setAll } from './gradients.js';
-import { checkHyperparameter } from './keras-options.js';
+import { readGrowing, saveGrowing, savesVariables } from './growing-checkpoint.js';
+import { checkHyperparameter, configOf } from './keras-options.js';
 import { camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
@@ -70,6 +71,10 @@ const DEFAULTS = Object.freeze({
 });
 
 const DISPOSED = 'it is disposed';
+const DIALECT = 'keras-legacy';
+
+/** What the rule itself may keep: no optimizer takes these from one that had other options. */
+const SLOT_NAMES = ['rms', 'momentum', 'mg'];
 
 /**
  * RMSprop with the names, defaults and arithmetic of `tf.keras.optimizers.legacy.RMSprop` (Keras 2.15). Without
@@ -331,15 +336,7 @@ export class RMSprop {
     if (variable.dtype === 'int32') throw rangeError(describe(variable), 'float32 or float64', variable.dtype);
     const values = this.#calling(() => initialValues(variable, name, initializer));
     if (variable.isDisposed) throw disposedError(variable);
-    let slot;
-    if (this.#specs().some((spec) => spec.name === name)) {
-      const engine = this.#engineOf(variable.dtype, [variable]);
-      engine.settle(true);
-      slot = engine.slot(name)[engine.indexOf(variable)];
-    } else {
-      slot = zerosOf(variable.memory, variable.dtype, variable.shape);
-      this.#added.push(slot);
-    }
+    const slot = this.#make(variable, name);
     slot.data.set(values);
     this.#register(variable, name, slot);
     return slot;
@@ -465,6 +462,67 @@ export class RMSprop {
     if (lr !== undefined) given.learningRate = lr;
     if (given.learningRate?.class_name) given.learningRate = deserialize(given.learningRate, options);
     return new RMSprop(given);
+  }
+
+  /**
+   * @param {object} [options]
+   * @param {boolean} [options.variables] save the weights too, default false
+   * @returns {Uint8Array} the whole state as a safetensors file: a run that is loaded from it goes on with equal bits
+   * @throws {RangeError} if two tensors would have one name
+   */
+  save(options = {}) {
+    this.#ready('save');
+    const variables = savesVariables('save', options);
+    const { name, decay, centered } = this.#fixed;
+    const { learningRate } = this.#hyper;
+    const hyper = HYPERPARAMETERS.map((key) => [snakeCase(key), configOf(this.#hyper[key], false)]);
+    const plain = Object.entries(this.#plain).map(([key, value]) => [snakeCase(key), value]);
+    const config = { name, decay, centered, ...Object.fromEntries([...hyper, ...plain]) };
+    const counters = {
+      iterations: this.iterations,
+      has_weights: this.#hasWeights,
+      ...(typeof learningRate === 'number' && { learning_rate: learningRate }),
+    };
+    return saveGrowing(DIALECT, this.#made(), { config, counters, variables });
+  }
+
+  /**
+   * Takes over the state of a file, and the weights if it has them; slots that are missing are made. Hyperparameters
+   * other than a number for the rate stay those of the constructor.
+   *
+   * @param {Uint8Array} bytes what `save` returned, by an optimizer with the same slots
+   * @param {object} [options]
+   * @param {readonly Variable[]} [options.variables] those of the file, matched by their names; those of one name in
+   *   the order in which they were first updated. Default those that have slots: a new optimizer has none.
+   * @throws {TypeError | RangeError} if it is anything else; nothing is written then
+   */
+  load(bytes, options = {}) {
+    this.#ready('load');
+    knownOptions('load', options, ['variables']);
+    const variables = array('variables', options.variables ?? [...this.#slots.keys()]);
+    const { counters, slots, weights } = readGrowing(DIALECT, bytes, variables, this.#made());
+    const { iterations, has_weights: hasWeights, learning_rate: rate } = counters;
+    integer('iterations of the checkpoint', iterations, 0, 2 ** 31 - 1);
+    ofType('has_weights of the checkpoint', hasWeights, 'boolean');
+    if (rate !== undefined) finite('learning_rate of the checkpoint', rate);
+    const names = this.#specs().map(({ name }) => name);
+    const updated = new Set(slots.filter(({ name }) => names.includes(name)).map(({ variable }) => variable));
+    const own = [...updated].filter(() => hasWeights).flatMap((variable) => names.map((name) => ({ variable, name })));
+    for (const { variable, name } of own) {
+      if (slots.some((slot) => slot.variable === variable && slot.name === name)) continue;
+      throw rangeError('the checkpoint', `one with slot ${show(name)} of ${describe(variable)}`, undefined);
+    }
+    for (const { variable, name } of slots) {
+      if (names.includes(name) || !SLOT_NAMES.includes(name)) continue;
+      throw rangeError('the checkpoint', `one without slot ${show(name)}`, describe(variable));
+    }
+
+    const made = slots.map(({ variable, name }) => this.#slots.get(variable)?.get(name) ?? this.#make(variable, name));
+    setAll('checkpoint', [...made, ...weights.map(({ variable }) => variable)], [...slots, ...weights].map(valuesOf));
+    slots.forEach(({ variable, name }, i) => this.#register(variable, name, made[i]));
+    this.#iteration.data[0] = iterations;
+    this.#hasWeights = hasWeights;
+    if (rate !== undefined && typeof this.#hyper.learningRate === 'number') this.#hyper.learningRate = rate;
   }
 
   /** Frees slots and counter; the variables stay. Calling it again does nothing. */
@@ -664,6 +722,30 @@ export class RMSprop {
     return engine;
   }
 
+  /** @returns {(import('./growing-checkpoint.js').Slot & { tensor: Tensor })[]} in the order in which they came */
+  #made() {
+    const slots = [...this.#slots].flatMap(([variable, byName]) =>
+      [...byName].map(([name, tensor]) => ({ variable, name, tensor })));
+    const order = new Map(this.#weights.map((tensor, i) => [tensor, i]));
+    return slots.sort((a, b) => Number(order.get(a.tensor)) - Number(order.get(b.tensor)));
+  }
+
+  /**
+   * @param {Variable} variable
+   * @param {string} name
+   * @returns {Tensor} a slot, not registered yet
+   */
+  #make(variable, name) {
+    if (this.#specs().some((spec) => spec.name === name)) {
+      const engine = this.#engineOf(variable.dtype, [variable]);
+      engine.settle(true);
+      return engine.slot(name)[engine.indexOf(variable)];
+    }
+    const slot = zerosOf(variable.memory, variable.dtype, variable.shape);
+    this.#added.push(slot);
+    return slot;
+  }
+
   /**
    * Makes the slots of updated variables known.
    *
@@ -796,4 +878,9 @@ function initialValues(variable, name, initializer) {
  */
 function copyOf({ values, indices }, of) {
   return new IndexedSlices(typedCopy(of, values), indices, undefined);
+}
+
+/** @param {{ values: TensorData }} held */
+function valuesOf({ values }) {
+  return values;
 }

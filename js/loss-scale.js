@@ -172,11 +172,14 @@ export class LossScaleOptimizer {
 
   /** @returns {Record<string, unknown>} Keras's dictionary */
   getConfig() {
+    return this.#config(this.#inner.getConfig());
+  }
+
+  /** @param {object} config of the inner optimizer */
+  #config(config) {
     return {
       name: this.#name,
-      inner_optimizer: {
-        module: 'keras.optimizers', class_name: 'RMSprop', config: this.#inner.getConfig(), registered_name: null,
-      },
+      inner_optimizer: { module: 'keras.optimizers', class_name: 'RMSprop', config, registered_name: null },
       initial_scale: this.#initialScale,
       dynamic_growth_steps: this.#dynamicGrowthSteps,
     };
@@ -232,7 +235,8 @@ export class LossScaleOptimizer {
    * @returns {Uint8Array} the inner optimizer's state, the scale and its counter
    */
   save(options) {
-    return saveWith(this.#inner, options, { step_counter: this.stepCounter, dynamic_scale: this.dynamicScale });
+    const counters = { step_counter: this.stepCounter, dynamic_scale: this.dynamicScale };
+    return saveWith(this.#inner, options, counters, (config) => this.#config(config));
   }
 
   /**
@@ -245,7 +249,7 @@ export class LossScaleOptimizer {
     /** @type {Record<string, any>} */
     let counters = {};
     loadWith(this.#inner, bytes, (found) => {
-      integer('step_counter of the checkpoint', found.step_counter, 0);
+      integer('step_counter of the checkpoint', found.step_counter, 0, 2 ** 31 - 1);
       if (typeof found.dynamic_scale !== 'number') {
         throw typeError('dynamic_scale of the checkpoint', 'a number', found.dynamic_scale);
       }

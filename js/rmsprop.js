@@ -50,10 +50,10 @@ export let setLossScale;
 export let checkReady;
 
 /**
- * For LossScaleOptimizer alone: `save` with more counters.
+ * For LossScaleOptimizer alone: `save` with more counters, and its own config around that of the optimizer.
  *
- * @type {(optimizer: RMSprop, options: { variables?: boolean } | undefined, more: Record<string, number>) =>
- *   Uint8Array}
+ * @type {(optimizer: RMSprop, options: { variables?: boolean } | undefined, more: Record<string, number>,
+ *   around: (config: object) => object) => Uint8Array}
  */
 export let saveWith;
 
@@ -132,7 +132,7 @@ export class RMSprop {
 
   static {
     checkReady = (optimizer, call, reads) => (reads ? optimizer.#alive(call) : optimizer.#ready(call));
-    saveWith = (optimizer, options, more) => optimizer.#save(options, more);
+    saveWith = (optimizer, options, more, around) => optimizer.#save(options, more, around);
     loadWith = (optimizer, bytes, check) => optimizer.#load(bytes, check);
     setLossScale = (optimizer, scale) => {
       if (optimizer.#aggregate) throw typeError('innerOptimizer', 'without aggregateGradients', optimizer);
@@ -519,14 +519,16 @@ export class RMSprop {
   /**
    * @param {{ variables?: boolean }} [options]
    * @param {Record<string, number>} [more] counters
+   * @param {(config: object) => object} [around]
    */
-  #save(options = {}, more = {}) {
+  #save(options = {}, more = {}, around = (config) => config) {
     this.#ready('save');
     knownOptions('save', options, ['variables']);
     const variables = ofType('variables', options.variables ?? false, 'boolean');
     const counters = { iteration: this.#iteration.data[0], learning_rate: this.#rate?.data[0], ...more };
     this.#built();
-    return saveState(this.#dialect, this.#state(), { config: this.#config(false), counters, variables });
+    const config = around(this.#config(false));
+    return saveState(this.#dialect, this.#state(), { config, counters, variables });
   }
 
   /**
@@ -550,7 +552,7 @@ export class RMSprop {
     const { counters, targets, values } = readState(this.#dialect, this.#state(), bytes);
     check?.(counters);
     const { iteration, learning_rate: rate } = counters;
-    integer('iteration of the checkpoint', iteration, 0);
+    integer('iteration of the checkpoint', iteration, 0, 2 ** 31 - 1);
     if (rate !== undefined) finite('learning_rate of the checkpoint', rate);
     const rates = this.#rate && rate !== undefined ? [this.#rate] : [];
     setAll('checkpoint', [this.#iteration, ...targets, ...rates], [iteration, ...values, rate]);

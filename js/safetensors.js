@@ -72,7 +72,7 @@ export function readSafetensors(bytes) {
   const limit = Math.min(file.length - 8, 100_000_000); // Python's, so that a header cannot exhaust memory
   expect(headerLength <= limit, 'header length', `at most ${limit}`, headerLength);
   const { __metadata__: metadata, ...members } = parseHeader(file.slice(8, 8 + headerLength));
-  expect(areStrings(metadata), 'metadata', 'strings', metadata);
+  expect(areStrings(metadata ?? {}), 'metadata', 'strings', metadata); // null is none, for Python too
 
   const entries = Object.entries(members);
   for (const [name, entry] of entries) {

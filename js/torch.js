@@ -7,6 +7,7 @@ import { array, finite, integer, knownOptions, ofType, rangeError, show, typeErr
 import { Engine, checkPool, constants } from './engine.js';
 import { buffersBefore, callLoss } from './gradients.js';
 import { camelCase, snakeCase } from './naming.js';
+import { readStateDict, shaped, writeStateDict } from './state-dict.js';
 import {
   checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor, isVariable,
 } from './tensor.js';
@@ -309,7 +310,7 @@ export class RMSprop {
       return structuredClone({ ...saved, params: params.map((variable) => indices.get(variable)) });
     });
     const state = [...this.state].map(([variable, { step, ...slots }]) => {
-      const arrays = Object.entries(slots).map(([name, tensor]) => [name, tensor.data.slice()]);
+      const arrays = Object.entries(slots).map(([name, tensor]) => [name, shaped(tensor.data.slice(), tensor.shape)]);
       return [indices.get(variable), { step, ...Object.fromEntries(arrays) }];
     });
     return { state: Object.fromEntries(state), param_groups: groups };
@@ -510,6 +511,30 @@ export class RMSprop {
       }
     }
   }
+}
+
+/**
+ * What `torch.save` is to PyTorch: a file of whatever is to be kept, typically state dicts and parameters.
+ *
+ *     const bytes = save({ model: { w }, optimizer: optimizer.stateDict(), scheduler: scheduler.stateDict() });
+ *
+ * @param {unknown} object plain objects, arrays, numbers, strings, booleans and null, with tensors and typed arrays as
+ *   leaves
+ * @returns {Uint8Array} a safetensors file, in which tensors have names like `optimizer.state.0.square_avg`; see
+ *   state-dict.js for what is not a tensor
+ * @throws {TypeError | RangeError} for anything else, naming where it is
+ */
+export function save(object) {
+  return writeStateDict('torch', object);
+}
+
+/**
+ * @param {Uint8Array} bytes what `save` returned, here or in Python
+ * @returns {any} the object again; its tensors are flat typed arrays
+ * @throws {TypeError | RangeError} if it is anything else
+ */
+export function load(bytes) {
+  return readStateDict('torch', bytes);
 }
 
 /**

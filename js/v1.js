@@ -2,11 +2,13 @@
  * RMSProp as TensorFlow 1 has it: names, defaults, slots and errors of `tf.compat.v1.train.RMSPropOptimizer`, as it
  * behaves in eager mode. The arithmetic is the kernels', the slots are the engine's.
  */
-import { array, checkCount, finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Engine, checkPool, checkVariables, constants } from './engine.js';
-import { buffersBefore, callLoss } from './gradients.js';
+import { buffersBefore, callLoss, setAll } from './gradients.js';
+import { readGrowing, saveGrowing, savesVariables } from './growing-checkpoint.js';
 import { locked } from './lock.js';
 import { isShared } from './memory.js';
+import { snakeCase } from './naming.js';
 import { describe, disposedError, isIndexedSlices, isTensor, tensorAt, zerosOf } from './tensor.js';
 import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf } from './updates.js';
 
@@ -281,6 +283,77 @@ export class RMSPropOptimizer {
   }
 
   /**
+   * @param {object} [options]
+   * @param {boolean} [options.variables] save the weights too, default false
+   * @param {Tensor | null} [options.globalStep] a counter to save with it
+   * @returns {Uint8Array} the whole state as a safetensors file: a run that is loaded from it goes on with equal bits
+   * @throws {TypeError | RangeError} for other options, and if two tensors would have one name
+   */
+  save(options = {}) {
+    this.#ready('save');
+    const variables = savesVariables('save', options, ['globalStep']);
+    const { globalStep } = options;
+    if (globalStep != null) checkGlobalStep(globalStep);
+    const numbers = HYPERPARAMETERS.map(([name], i) => {
+      const value = this.#hyperparameters[i];
+      return [snakeCase(name), typeof value === 'function' ? { class_name: 'function', config: value.name } : value];
+    });
+    const config = { name: this.#name, ...Object.fromEntries(numbers), centered: this.#centered };
+    const counters = globalStep == null ? {} : { global_step: globalStep.data[0] };
+    return saveGrowing(DIALECT, this.#made(), { config, counters, variables });
+  }
+
+  /**
+   * Takes over the state of a file, and the weights if it has them; slots that are missing are made. Hyperparameters
+   * stay those of the constructor.
+   *
+   * @param {Uint8Array} bytes what `save` returned, by an optimizer with the same slots
+   * @param {object} [options]
+   * @param {readonly Variable[]} [options.variables] those of the file, matched by their names; those of one name in
+   *   the order in which they were first updated. Default those that have slots: a new optimizer has none.
+   * @param {Tensor | null} [options.globalStep] takes over the counter that was saved with it
+   * @throws {TypeError | RangeError} if it is anything else; nothing is written then
+   */
+  load(bytes, options = {}) {
+    this.#ready('load');
+    knownOptions('load', options, ['variables', 'globalStep']);
+    const { globalStep } = options;
+    if (globalStep != null) checkGlobalStep(globalStep);
+    const variables = array('variables', options.variables ?? [...this.#updated]);
+    const { counters, slots, weights } = readGrowing(DIALECT, bytes, variables, this.#made());
+    if (globalStep != null) integer('global_step of the checkpoint', counters.global_step, -(2 ** 31), 2 ** 31 - 1);
+    const updated = [...new Set(slots.map(({ variable }) => variable))];
+    const names = this.#slotSpecs().map(({ name }) => name);
+    for (const variable of updated) {
+      const found = slots.filter((slot) => slot.variable === variable).map(({ name }) => name);
+      if (found.length === names.length && names.every((name) => found.includes(name))) continue;
+      throw rangeError('the checkpoint', `one with the slots ${names.join()} of ${describe(variable)}`, found.join());
+    }
+
+    const engine = updated.length ? this.#engineOf(updated) : undefined;
+    const targets = slots.map(({ variable, name }) => engine?.slot(name)[engine.indexOf(variable)]);
+    let isDone = false;
+    try {
+      setAll(
+        'checkpoint',
+        /** @type {Tensor[]} */ ([...targets, ...weights.map(({ variable }) => variable)]),
+        [...slots, ...weights].map(({ values }) => values),
+      );
+      isDone = true;
+    } finally {
+      if (engine) this.#settle(engine, isDone);
+    }
+    for (const variable of updated) this.#nameSlots(/** @type {Engine} */ (engine), variable);
+    if (globalStep != null) globalStep.data[0] = counters.global_step;
+  }
+
+  /** @returns {(import('./growing-checkpoint.js').Slot & { tensor: Tensor })[]} in the order in which they were made */
+  #made() {
+    return [...this.#updated].flatMap((variable) => this.#slotSpecs().map(({ name }) =>
+      ({ variable, name, tensor: /** @type {Tensor} */ (this.getSlot(variable, name)) })));
+  }
+
+  /**
    * Makes slots, where there are none yet, and tells where variables and slots lie, so that optimizers of other threads
    * can `join`: TensorFlow's slots are variables that all workers share.
    *
@@ -415,6 +488,7 @@ export class RMSPropOptimizer {
 }
 
 const DISPOSED = 'it is disposed';
+const DIALECT = 'tf1';
 
 /** @param {unknown} step */
 function checkGlobalStep(step) {
