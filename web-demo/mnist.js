@@ -14,6 +14,7 @@
  * @property {Uint8Array | Float32Array} pixels count × rows × columns, row by row: bytes, a view of the file's; or inputs
  * @property {Uint8Array} labels count classes; digits, 0 to 9, are a view of the file's bytes
  */
+/** @typedef {Examples & { pixels: Uint8Array }} Images */
 
 /** Third byte of the magic number: unsigned bytes; fourth: number of dimensions. */
 const IMAGES_MAGIC = 0x00000803;
@@ -52,7 +53,7 @@ function parse(bytes, magic, dimensions, what) {
 /**
  * @param {Uint8Array} imageFile the bytes of an IDX file of images
  * @param {Uint8Array} labelFile the bytes of an IDX file of as many labels
- * @returns {Examples} views of both
+ * @returns {Images} views of both
  * @throws {TypeError | RangeError} for what are not two such files
  */
 export function parseExamples(imageFile, labelFile) {

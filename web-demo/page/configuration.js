@@ -62,6 +62,7 @@
  * @property {number} seed
  * @property {number} evaluateEvery
  * @property {number} until
+ * @property {number} pace
  * @property {readonly Racer[]} racers
  */
 
@@ -180,7 +181,24 @@ export const COMMON_FIELDS = Object.freeze({
     label: 'test every', kind: 'integer', minimum: 1, maximum: 100000, standard: 100, help: 'so many steps',
   },
   until: { label: 'pause at step', kind: 'integer', minimum: 0, maximum: 1e7, standard: 0, help: '0: never' },
+  pace: {
+    label: 'steps per second', kind: 'integer', minimum: 0, maximum: 100000, standard: 0, help: '0: as fast as it can',
+  },
 });
+
+/** What suits points in a plane: a small network, slow enough to watch. */
+const SUITS_POINTS = { hidden: [16, 16], batch: 32, evaluateEvery: 25, pace: 150 };
+
+/**
+ * @param {Configuration} configuration
+ * @param {string} data a data set
+ * @returns {Configuration} with this data set and a network that suits it; the seed and the racers stay
+ */
+export function withData(configuration, data) {
+  const { seed, racers } = configuration;
+  const isPoints = COMMON_FIELDS.data.choices?.[data].startsWith('points');
+  return configurationOf({ ...(isPoints && SUITS_POINTS), data, seed, racers });
+}
 
 /** What runs when the address says nothing. */
 const STANDARD_RACERS = [

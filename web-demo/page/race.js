@@ -221,7 +221,7 @@ export class Race {
       return rate / (optimizer.epsilonInside ? Math.sqrt(variance + epsilon) : Math.sqrt(variance) + epsilon);
     });
     return {
-      kernel: kernel.slice(), inputs, outputs, meanSquare: logHistogram(squares), effective: logHistogram(effective),
+      kernel: Float32Array.from(kernel), inputs, outputs, meanSquare: logHistogram(squares), effective: logHistogram(effective),
     };
   }
 
