@@ -206,6 +206,40 @@ const STANDARD_RACERS = [
   { dialect: 'keras', rate: 0.0005, momentum: 0.9, ema: 0.99 },
 ];
 
+/** What is worth comparing: racers by what differs from what their dialect starts with. */
+export const PRESETS = Object.freeze([
+  { label: 'plain and momentum', racers: STANDARD_RACERS },
+  {
+    label: 'the four forms',
+    racers: [
+      { rate: 0.001 },
+      { rate: 0.0003, momentum: 0.9 },
+      { rate: 0.0003, centered: true },
+      { rate: 0.001, ema: 0.99 },
+    ],
+  },
+  {
+    label: 'four dialects, one rate',
+    racers: [
+      { dialect: 'keras', rate: 0.001 },
+      { dialect: 'tf1', rate: 0.001 },
+      { dialect: 'torch', rate: 0.001, rho: 0.9 },
+      { dialect: 'legacy', rate: 0.001, epsilon: 0.001 },
+    ],
+  },
+  { label: 'learning rates', racers: [{ rate: 0.0001 }, { rate: 0.001 }, { rate: 0.01 }] },
+  { label: 'what epsilon does', racers: [{ epsilon: 1e-7 }, { epsilon: 1e-4 }, { epsilon: 0.01 }] },
+  {
+    label: 'schedules',
+    racers: [
+      { rate: 0.001 },
+      { schedule: 'cosine', rate: 0.002 },
+      { schedule: 'exponential', rate: 0.002, decaySteps: 500 },
+      { schedule: 'expression', expression: '0.002 / sqrt(1 + step / 100)' },
+    ],
+  },
+]);
+
 /**
  * @param {Partial<Racer>} [given] what differs from what its dialect starts with
  * @returns {Racer}
