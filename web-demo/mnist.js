@@ -11,7 +11,7 @@
  * @property {number} count
  * @property {number} rows of an image
  * @property {number} columns of an image
- * @property {Uint8Array | Float32Array} pixels count × rows × columns, row by row: bytes, a view of the file's; or inputs
+ * @property {Uint8Array | Float32Array} pixels count × rows × columns, row by row: the file's bytes; or inputs
  * @property {Uint8Array} labels count classes; digits, 0 to 9, are a view of the file's bytes
  */
 /** @typedef {Examples & { pixels: Uint8Array }} Images */

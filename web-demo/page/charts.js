@@ -1,6 +1,7 @@
 /**
  * Charts by uPlot: what all of them share, and what makes them usable without a mouse.
  */
+import './language.js';
 import uPlot from 'uplot';
 
 /**
@@ -17,6 +18,9 @@ import uPlot from 'uplot';
  * @property {(value: number) => string} format of hovered values
  * @property {boolean} [isShare] values are in [0, 1], and those near 1 matter
  */
+
+/** Milliseconds at least between two drawings of the same chart. */
+const REDRAW_EVERY = 120;
 
 /** Charts of steps zoom together. */
 const SYNC = 'steps';
@@ -70,7 +74,7 @@ function shareRange(columns) {
   return [floor, 1];
 }
 
-/** A chart over the steps, that zooms with the others and redraws at most once a frame. */
+/** A chart over the steps, that zooms with the others and redraws now and then however often data come. */
 export class StepChart {
   #element;
   #options;
@@ -100,7 +104,11 @@ export class StepChart {
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.setLines(this.#lines));
   }
 
-  /** @param {readonly Line[]} lines in the order of the columns to come */
+  /**
+   * Begins anew, with other lines.
+   *
+   * @param {readonly Line[]} lines in the order of the columns to come
+   */
   setLines(lines) {
     this.#lines = lines;
     this.#plot?.destroy();
@@ -148,7 +156,10 @@ export class StepChart {
       axes: [axis(), {
         ...axis(),
         size: 58,
-        values: (_, splits) => splits.map((value) => (value === null ? '' : isShare ? format(value) : short(value))),
+        values: (_, splits) => splits.map((value) => {
+          if (value === null) return '';
+          return isShare ? `${Number((100 * value).toFixed(1))} %` : short(value);
+        }),
       }],
       hooks: {
         setSelect: [(plot) => {
@@ -163,22 +174,38 @@ export class StepChart {
     this.#element.setAttribute('aria-label', this.#options.title);
   }
 
-  /** @param {readonly (readonly number[])[]} data steps, then a column for each line */
+  /**
+   * Shows numbers, soon.
+   *
+   * @param {readonly (readonly number[])[]} data steps, then a column for each line
+   */
   setData(data) {
     this.#data = data;
     if (this.#isDue) return;
     this.#isDue = true;
-    requestAnimationFrame(() => {
+    setTimeout(() => requestAnimationFrame(() => {
       this.#isDue = false;
-      if (this.#data.length === this.#lines.length + 1) this.#plot?.setData(/** @type {any} */ (this.#data));
+      this.#draw();
       this.#describe();
-    });
+    }), REDRAW_EVERY);
   }
 
-  /** @param {[number, number] | null} zoom steps to show; null: all */
+  #draw() {
+    const plot = this.#plot;
+    if (!plot || this.#data.length !== this.#lines.length + 1) return;
+    plot.setData(/** @type {any} */ (this.#data));
+    // Where nobody hovers, the legend says the latest.
+    if (plot.cursor.idx == null && this.#data[0].length > 0) plot.setLegend({ idx: this.#data[0].length - 1 }, false);
+  }
+
+  /**
+   * Shows a part, at once.
+   *
+   * @param {[number, number] | null} zoom steps to show; null: all
+   */
   setZoom(zoom) {
     this.#zoom = zoom;
-    this.#plot?.setData(/** @type {any} */ (this.#data));
+    this.#draw();
   }
 
   /** Says the latest numbers to those who do not see the lines. */
@@ -222,7 +249,9 @@ export class StepChart {
         this.onZoom([middle - quarter, middle + quarter]);
         break;
       case '-':
-        this.onZoom([Math.max(steps[0], middle - 4 * quarter), Math.min(steps[steps.length - 1], middle + 4 * quarter)]);
+        this.onZoom([
+          Math.max(steps[0], middle - 4 * quarter), Math.min(steps[steps.length - 1], middle + 4 * quarter),
+        ]);
         break;
       case '0':
         this.onZoom(null);
@@ -262,6 +291,8 @@ export class HistogramChart {
   }
 
   /**
+   * Shows a histogram, at once.
+   *
    * @param {import('./histogram.js').Histogram} histogram
    * @param {string} lane
    */
@@ -274,7 +305,10 @@ export class HistogramChart {
       cursor: { show: false },
       legend: { show: false },
       scales: {
-        x: { time: false, range: (_, from, to) => [Math.floor(from ?? 0), Math.max(1 + (from ?? 0), Math.ceil(to ?? 1))] },
+        x: {
+          time: false,
+          range: (_, from, to) => [Math.floor(from ?? 0), Math.max(Math.floor(from ?? 0) + 1, Math.ceil(to ?? 1))],
+        },
         y: { range: (_, __, most) => [0, Math.max(1, most ?? 1)] },
       },
       series: [{}, {
@@ -285,7 +319,7 @@ export class HistogramChart {
       }],
       axes: [
         { ...axis(), values: (_, splits) => splits.map((x) => (Number.isInteger(x) ? powerOfTen(x) : '')) },
-        { ...axis(), size: 50, values: (_, splits) => splits.map((count) => short(count)) },
+        { ...axis(), size: 58, values: (_, splits) => splits.map((count) => short(count)) },
       ],
     }, /** @type {any} */ (data), this.#element);
     this.#plot.setData(/** @type {any} */ (data));

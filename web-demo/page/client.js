@@ -28,15 +28,23 @@ export class Client {
       }
       onNews(data);
     };
-    this.#worker.onerror = (event) => onNews({ type: 'failed', message: event.message || 'the worker could not start' });
+    this.#worker.onerror = ({ message }) => {
+      onNews({ type: 'failed', message: message || 'the worker could not start' });
+    };
   }
 
-  /** @param {Request} request without an answer */
+  /**
+   * Tells the worker something.
+   *
+   * @param {Request} request without an answer
+   */
   send(request) {
     this.#worker.postMessage(request);
   }
 
   /**
+   * Asks the worker something.
+   *
    * @param {Record<string, any> & { type: 'predict' | 'inspect' | 'sample' | 'save' }} request with an answer
    * @returns {Promise<any>}
    */

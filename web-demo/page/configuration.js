@@ -17,7 +17,8 @@
  * @property {number} [maximum]
  * @property {number} [most] how many numbers there may be, at most; how long a text may be
  * @property {Readonly<Record<string, string>>} [choices] what each choice is called
- * @property {string} [help]
+ * @property {string} [unit] a few words after the label
+ * @property {string} [help] a sentence
  */
 /**
  * @typedef {object} Dialect
@@ -72,7 +73,11 @@ export const LANES = Object.freeze(['a', 'b', 'c', 'd']);
 /** Longer expressions are refused, so that no text can take long to parse or to evaluate. */
 export const EXPRESSION_LENGTH = 200;
 
-/** @type {Readonly<Record<string, ScheduleKind>>} */
+/**
+ * How a rate may change from step to step.
+ *
+ * @type {Readonly<Record<string, ScheduleKind>>}
+ */
 export const SCHEDULES = Object.freeze({
   constant: { label: 'constant', options: ['rate'] },
   cosine: { label: 'cosine decay, with warm-up', options: ['rate', 'decaySteps', 'alpha', 'warmupSteps'] },
@@ -84,7 +89,11 @@ export const SCHEDULES = Object.freeze({
   expression: { label: 'an expression in step', options: ['expression'] },
 });
 
-/** @type {Readonly<Record<string, Dialect>>} */
+/**
+ * Whose rule an optimizer follows.
+ *
+ * @type {Readonly<Record<string, Dialect>>}
+ */
 export const DIALECTS = Object.freeze({
   keras: {
     label: 'Keras 3',
@@ -123,7 +132,11 @@ const labelsOf = (table) => Object.freeze(Object.fromEntries(
   Object.entries(table).map(([key, { label }]) => [key, label]),
 ));
 
-/** @type {Readonly<Record<string, Field>>} */
+/**
+ * What each optimizer has for itself.
+ *
+ * @type {Readonly<Record<string, Field>>}
+ */
 export const RACER_FIELDS = Object.freeze({
   dialect: { label: 'rule', kind: 'choice', choices: labelsOf(DIALECTS), standard: 'keras' },
   schedule: { label: 'schedule', kind: 'choice', choices: labelsOf(SCHEDULES), standard: 'constant' },
@@ -141,22 +154,26 @@ export const RACER_FIELDS = Object.freeze({
   endRate: { label: 'end rate', kind: 'number', minimum: 0, maximum: 10, standard: 0.0001 },
   power: { label: 'power', kind: 'number', minimum: 0, maximum: 100, standard: 1 },
   cycle: { label: 'cycle', kind: 'boolean', standard: false },
-  alpha: { label: 'alpha (end, share of rate)', kind: 'number', minimum: 0, maximum: 1, standard: 0 },
+  alpha: { label: 'alpha', unit: '(end)', kind: 'number', minimum: 0, maximum: 1, standard: 0 },
   warmupSteps: { label: 'warm-up steps', kind: 'integer', minimum: 0, maximum: 1e7, standard: 200 },
   tMul: { label: 't mul', kind: 'number', minimum: 1, maximum: 100, standard: 2 },
   mMul: { label: 'm mul', kind: 'number', minimum: 0, maximum: 1, standard: 0.8 },
-  rho: { label: 'rho', kind: 'number', minimum: 0, maximum: 1, standard: 0.9, help: 'decay of the mean square' },
+  rho: { label: 'rho', kind: 'number', minimum: 0, maximum: 1, standard: 0.9 },
   momentum: { label: 'momentum', kind: 'number', minimum: 0, maximum: 1, standard: 0 },
   epsilon: { label: 'epsilon', kind: 'number', minimum: 0, maximum: 10, standard: 1e-7 },
-  centered: { label: 'centered', kind: 'boolean', standard: false, help: 'divide by the standard deviation' },
+  centered: { label: 'centered', kind: 'boolean', standard: false },
   ema: {
-    label: 'EMA momentum', kind: 'number', minimum: 0, maximum: 1, standard: 0, help: 'of averaged weights; 0: none',
+    label: 'EMA', kind: 'number', minimum: 0, maximum: 1, standard: 0, unit: '(0: none)',
   },
   weightDecay: { label: 'weight decay', kind: 'number', minimum: 0, maximum: 10, standard: 0 },
-  clipNorm: { label: 'global clipnorm', kind: 'number', minimum: 0, maximum: 1e6, standard: 0, help: '0: none' },
+  clipNorm: { label: 'global clipnorm', kind: 'number', minimum: 0, maximum: 1e6, standard: 0, unit: '(0: none)' },
 });
 
-/** @type {Readonly<Record<string, Field>>} */
+/**
+ * What all optimizers share.
+ *
+ * @type {Readonly<Record<string, Field>>}
+ */
 export const COMMON_FIELDS = Object.freeze({
   data: {
     label: 'data set',
@@ -174,15 +191,15 @@ export const COMMON_FIELDS = Object.freeze({
   batch: { label: 'batch', kind: 'integer', minimum: 1, maximum: 2048, standard: 128 },
   examples: {
     label: 'training examples', kind: 'integer', minimum: 1, maximum: 60000, standard: 60000,
-    help: 'the first so many, or all there are',
+    unit: '(at most)',
   },
   seed: { label: 'seed', kind: 'integer', minimum: 0, maximum: 2 ** 32 - 1, standard: 1 },
   evaluateEvery: {
-    label: 'test every', kind: 'integer', minimum: 1, maximum: 100000, standard: 100, help: 'so many steps',
+    label: 'test every', kind: 'integer', minimum: 1, maximum: 100000, standard: 100, unit: 'steps',
   },
-  until: { label: 'pause at step', kind: 'integer', minimum: 0, maximum: 1e7, standard: 0, help: '0: never' },
+  until: { label: 'pause at step', kind: 'integer', minimum: 0, maximum: 1e7, standard: 0, unit: '(0: never)' },
   pace: {
-    label: 'steps per second', kind: 'integer', minimum: 0, maximum: 100000, standard: 0, help: '0: as fast as it can',
+    label: 'steps per second', kind: 'integer', minimum: 0, maximum: 100000, standard: 0, unit: '(0: all)',
   },
 });
 
@@ -276,6 +293,14 @@ export const LIVE_FIELDS = Object.freeze(['schedule', ...Object.values(SCHEDULES
 
 /**
  * @param {Racer} racer
+ * @returns {boolean} whether it keeps averages of the weights
+ */
+export function hasAverages(racer) {
+  return DIALECTS[racer.dialect].options.includes('ema') && racer.ema > 0;
+}
+
+/**
+ * @param {Racer} racer
  * @param {string} key
  * @returns {string} what its users call the field
  */
@@ -292,7 +317,7 @@ export function titleOf(racer) {
   const words = [DIALECTS[racer.dialect].label];
   if (racer.momentum > 0) words.push(`momentum ${racer.momentum}`);
   if (racer.centered) words.push('centered');
-  if (DIALECTS[racer.dialect].options.includes('ema') && racer.ema > 0) words.push(`EMA ${racer.ema}`);
+  if (hasAverages(racer)) words.push(`EMA ${racer.ema}`);
   if (racer.rho !== start.rho) words.push(`${nameOf(racer, 'rho')} ${racer.rho}`);
   if (racer.epsilon !== start.epsilon) words.push(`${nameOf(racer, 'epsilon')} ${racer.epsilon}`);
   const { label, options } = SCHEDULES[racer.schedule];

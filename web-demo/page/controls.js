@@ -45,7 +45,7 @@ class Control {
    */
   constructor({ id, label, field, value, onChange, onProblem }) {
     this.#field = field;
-    const { kind, choices = {}, help } = field;
+    const { kind, choices = {}, help, unit } = field;
     const text = format(value);
     this.#problem = element('span', { className: 'problem', id: `${id}-problem`, hidden: true });
     const described = { 'aria-describedby': `${id}-problem${help ? ` ${id}-help` : ''}`, id, name: id };
@@ -61,7 +61,7 @@ class Control {
       });
     }
     const helpLine = help ? [element('span', { className: 'help', id: `${id}-help` }, help)] : [];
-    const name = element('span', {}, label);
+    const name = element('span', {}, label, ...(unit ? [element('small', {}, ` ${unit}`)] : []));
     this.element = kind === 'boolean'
       ? element('label', { className: 'field check' }, this.#input, name, this.#problem)
       : element('label', { className: `field ${kind === 'text' || kind === 'choice' ? 'wide' : ''}` },
@@ -89,7 +89,11 @@ class Control {
     return this.#input.value;
   }
 
-  /** @param {string | undefined} problem */
+  /**
+   * Shows what is wrong.
+   *
+   * @param {string | undefined} problem undefined: nothing
+   */
   setProblem(problem) {
     this.#input.toggleAttribute('aria-invalid', false);
     if (problem !== undefined) this.#input.setAttribute('aria-invalid', 'true');
@@ -161,8 +165,10 @@ class RacerCard {
   }
 
   /**
+   * Shows what is wrong with a field.
+   *
    * @param {string} key
-   * @param {string | undefined} problem
+   * @param {string | undefined} problem undefined: nothing
    */
   setProblem(key, problem) {
     this.#controls.get(key)?.setProblem(problem);
@@ -220,7 +226,9 @@ class RacerCard {
   }
 
   /**
-   * @param {number} now the current step
+   * Marks the current step.
+   *
+   * @param {number} now
    * @param {number} last step that is shown
    */
   moveTo(now, last) {
@@ -243,6 +251,8 @@ export class Controls {
   #onChange;
   #stepsPerEpoch = 469;
   #step = 0;
+  /** The last step that the curves show. */
+  #shown = 0;
 
   /**
    * @param {object} options
@@ -275,7 +285,11 @@ export class Controls {
     });
   }
 
-  /** @param {Configuration} configuration to be shown in all fields */
+  /**
+   * Makes all fields anew.
+   *
+   * @param {Configuration} configuration
+   */
   show(configuration) {
     this.#configuration = configuration;
     this.#problems.clear();
@@ -304,7 +318,7 @@ export class Controls {
       racers.length > 1 ? () => this.#setRacers(racers.filter((_, k) => k !== i)) : undefined,
     ));
     this.#racersElement.replaceChildren(...this.#cards.map((card) => card.element));
-    this.#cards.forEach((_, i) => this.#draw(i));
+    this.#drawAll();
   }
 
   /** Adds one more like the last. */
@@ -361,32 +375,47 @@ export class Controls {
     }
   }
 
+  #drawAll() {
+    this.#shown = this.#horizon;
+    this.#cards.forEach((_, i) => this.#draw(i));
+  }
+
   /** @param {number} i */
   #draw(i) {
     const lane = `${LANES[i]}.`;
     for (const key of ['boundaries', 'values', 'expression', 'rate']) this.#problems.delete(lane + key);
-    const problem = this.#cards[i].draw(this.#stepsPerEpoch, this.#horizon, this.#step);
+    const problem = this.#cards[i].draw(this.#stepsPerEpoch, this.#shown, this.#step);
     if (problem) this.#problems.set(lane + problem.key, problem.message);
   }
 
   /** The last step of the curves: where training is to pause, or some epochs on. */
   get #horizon() {
     const { until } = this.#configuration;
-    return until || Math.max(5 * this.#stepsPerEpoch, this.#step);
+    if (until > 0) return until;
+    let last = 5 * this.#stepsPerEpoch;
+    while (last < this.#step) last *= 2;
+    return last;
   }
 
-  /** @param {number} stepsPerEpoch */
+  /**
+   * Draws the curves for other data.
+   *
+   * @param {number} stepsPerEpoch
+   */
   setStepsPerEpoch(stepsPerEpoch) {
     this.#stepsPerEpoch = stepsPerEpoch;
-    this.#cards.forEach((_, i) => this.#problems.size === 0 && this.#draw(i));
+    if (this.#problems.size === 0) this.#drawAll();
   }
 
-  /** @param {number} step the current one */
+  /**
+   * Marks the current step in all curves.
+   *
+   * @param {number} step
+   */
   setStep(step) {
-    const horizon = this.#horizon;
     this.#step = step;
-    if (this.#horizon > 1.2 * horizon) this.#cards.forEach((_, i) => this.#problems.size === 0 && this.#draw(i));
-    else for (const card of this.#cards) card.moveTo(step, horizon);
+    if (this.#horizon !== this.#shown && this.#problems.size === 0) this.#drawAll();
+    else for (const card of this.#cards) card.moveTo(step, this.#shown);
   }
 
   /**

@@ -6,11 +6,12 @@ import { parseExamples } from '../mnist.js';
 import { makeToySet, toySets } from '../toy.js';
 
 /** @typedef {import('./race.js').DataSet} DataSet */
+/** @typedef {'trainImages' | 'trainLabels' | 'testImages' | 'testLabels'} FileKey */
 /**
  * @typedef {object} ImageSet
  * @property {readonly string[]} classes
- * @property {Readonly<Record<'trainImages' | 'trainLabels' | 'testImages' | 'testLabels', { path: string, bytes: number }>>
- * } files paths relative to the manifest; bytes as compressed
+ * @property {Readonly<Record<FileKey, { path: string, bytes: number }>>} files paths relative to the manifest; bytes as
+ *   compressed
  */
 /**
  * @typedef {object} Manifest
@@ -58,14 +59,14 @@ async function get(url) {
  * @returns {Promise<Uint8Array>}
  */
 async function unpacked(url, onBytes) {
-  const body = /** @type {ReadableStream<Uint8Array>} */ ((await get(url)).body);
-  const counted = body.pipeThrough(new TransformStream({
-    transform(piece, controller) {
-      onBytes(piece.byteLength);
-      controller.enqueue(piece);
-    },
-  }));
-  const bytes = new Uint8Array(await new Response(counted).arrayBuffer());
+  const reader = /** @type {ReadableStream<Uint8Array>} */ ((await get(url)).body).getReader();
+  /** @type {Uint8Array[]} */
+  const pieces = [];
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    onBytes(next.value.byteLength);
+    pieces.push(next.value);
+  }
+  const bytes = new Uint8Array(await new Blob(/** @type {BlobPart[]} */ (pieces)).arrayBuffer());
   // Some servers declare a .gz file as an encoding, which the browser has undone by then.
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));

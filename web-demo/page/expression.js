@@ -95,8 +95,8 @@ function parse(text) {
   try {
     return math.parse(text);
   } catch (error) {
-    if (error instanceof SyntaxError) throw new RangeError(error.message);
-    if (error instanceof RangeError) throw new RangeError('is nested too deeply');
+    if (error instanceof SyntaxError) throw new RangeError(error.message, { cause: error });
+    if (error instanceof RangeError) throw new RangeError('is nested too deeply', { cause: error });
     throw error;
   }
 }
@@ -115,8 +115,8 @@ function check(node) {
       return;
     case 'SymbolNode':
       if (!Object.hasOwn(CONSTANTS, node.name) && !VARIABLES.includes(node.name)) {
-        const known = Object.hasOwn(FUNCTIONS, node.name) ? 'a function: write its arguments in parentheses' : 'unknown';
-        throw new RangeError(`${node.name} is ${known}`);
+        const isFunction = Object.hasOwn(FUNCTIONS, node.name);
+        throw new RangeError(`${node.name} is ${isFunction ? 'a function: add arguments in parentheses' : 'unknown'}`);
       }
       return;
     case 'OperatorNode':

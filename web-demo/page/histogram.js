@@ -11,8 +11,8 @@
  * @property {number} median of all
  */
 
-/** Per power of ten. */
-const BINS = 4;
+/** At most, of all together; there are 1, 2, 4, 8 or 16 a power of ten. */
+const BINS = 48;
 
 /**
  * @param {Float32Array} values
@@ -33,10 +33,11 @@ export function logHistogram(values) {
   if (zeros === values.length) return { low: 0, high: 0, counts: [], zeros, median: 0 };
   const low = Math.floor(Math.log10(smallest));
   const high = Math.floor(Math.log10(largest)) + 1;
-  const counts = new Array((high - low) * BINS).fill(0);
+  const each = [16, 8, 4, 2].find((bins) => bins * (high - low) <= BINS) ?? 1;
+  const counts = new Array((high - low) * each).fill(0);
   for (const value of values) {
     if (!(value > 0 && value < Infinity)) continue;
-    const bin = Math.floor((Math.log10(value) - low) * BINS);
+    const bin = Math.floor((Math.log10(value) - low) * each);
     counts[Math.min(counts.length - 1, Math.max(0, bin))]++;
   }
   const median = values.slice().sort()[values.length >> 1];

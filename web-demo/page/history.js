@@ -20,7 +20,11 @@ export class History {
     return this.#columns;
   }
 
-  /** @param {readonly number[]} row step, then as many numbers as there are columns */
+  /**
+   * Adds the numbers of a step.
+   *
+   * @param {readonly number[]} row step, then as many numbers as there are columns
+   */
   push(row) {
     this.#columns.forEach((column, i) => column.push(row[i]));
     if (this.#columns[0].length < LIMIT) return;

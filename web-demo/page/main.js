@@ -4,7 +4,7 @@
 import { HistogramChart, StepChart, short } from './charts.js';
 import { Client } from './client.js';
 import {
-  COMMON_FIELDS, LANES, LIVE_FIELDS, PRESETS, fromQuery, parse, racerOf, titleOf, toQuery, withData,
+  COMMON_FIELDS, LANES, LIVE_FIELDS, PRESETS, fromQuery, hasAverages, parse, racerOf, titleOf, toQuery, withData,
 } from './configuration.js';
 import { Controls, element } from './controls.js';
 import { History, RunningMean } from './history.js';
@@ -51,8 +51,10 @@ const page = {
 const { configuration: initial, problems: problemsOfAddress } = fromQuery(location.search);
 
 const charts = {
-  loss: chart('loss', { title: 'Training loss', logarithmic: true, format: (value) => value.toFixed(4) }),
-  accuracy: chart('accuracy', { title: 'Test accuracy', isShare: true, format: (value) => `${(100 * value).toFixed(1)} %` }),
+  loss: chart('loss', { title: 'Training loss', logarithmic: true, format: short }),
+  accuracy: chart('accuracy', {
+    title: 'Test accuracy', isShare: true, format: (value) => `${(100 * value).toFixed(1)} %`,
+  }),
   rate: chart('rate', { title: 'Learning rate', format: short }),
   norm: chart('norm', { title: 'Norm of the update', logarithmic: true, format: short }),
 };
@@ -97,6 +99,8 @@ let spoken = 0;
 let losses;
 /** @type {History} */
 let accuracies;
+/** Which optimizers keep averages of their weights. @type {number[]} */
+let averagedLanes = [];
 /** @type {History} */
 let rates;
 /** @type {History} */
@@ -217,18 +221,19 @@ function prepare({ racers }, firstStep) {
   chosen = Math.min(chosen, racers.length - 1);
   step = firstStep;
   losses = new History(2 * racers.length);
-  accuracies = new History(2 * racers.length);
+  averagedLanes = racers.flatMap((racer, i) => (hasAverages(racer) ? [i] : []));
+  accuracies = new History(racers.length + averagedLanes.length);
   rates = new History(racers.length);
   norms = new History(racers.length);
   smoothed = racers.map(() => new RunningMean(SMOOTHED));
   const upper = (/** @type {string} */ lane) => lane.toUpperCase();
   charts.loss.setLines([
-    ...lanes.map((lane) => ({ label: `${upper(lane)}, each batch`, lane, faint: true })),
+    ...lanes.map((lane) => ({ label: `${upper(lane)} batch`, lane, faint: true })),
     ...lanes.map((lane) => ({ label: upper(lane), lane })),
   ]);
   charts.accuracy.setLines([
     ...lanes.map((lane) => ({ label: `${upper(lane)} raw`, lane, dashed: true })),
-    ...lanes.map((lane) => ({ label: `${upper(lane)} averaged`, lane })),
+    ...averagedLanes.map((i) => ({ label: `${upper(lanes[i])} averaged`, lane: lanes[i] })),
   ]);
   charts.rate.setLines(lanes.map((lane) => ({ label: upper(lane), lane })));
   charts.norm.setLines(lanes.map((lane) => ({ label: upper(lane), lane })));
@@ -366,7 +371,7 @@ function onSteps({ rows, count, fingerprint }) {
     if (r === count - 1) {
       standings.forEach(({ cells }, i) => {
         const last = losses.columns[1 + racers + i];
-        cells.loss.textContent = Number.isFinite(loss[i]) ? last[last.length - 1].toFixed(4) : 'diverged';
+        cells.loss.textContent = Number.isFinite(loss[i]) ? short(last[last.length - 1]) : 'diverged';
         cells.loss.dataset.value = String(loss[i]);
         cells.rate.textContent = short(of(1)[i]);
       });
@@ -384,7 +389,9 @@ function onSteps({ rows, count, fingerprint }) {
 /** @param {Extract<import('./client.js').News, { type: 'accuracies' }>} news */
 function onAccuracies({ step: at, racers }) {
   if (racers.length !== standings.length) return;
-  accuracies.push([at, ...racers.map(({ raw }) => raw), ...racers.map(({ averaged }) => averaged ?? NaN)]);
+  accuracies.push([
+    at, ...racers.map(({ raw }) => raw), ...averagedLanes.map((i) => racers[i].averaged ?? NaN),
+  ]);
   const shown = racers.map(({ raw, averaged }) => Math.max(raw, averaged ?? 0));
   const best = Math.max(...shown);
   standings.forEach(({ cells, row }, i) => {
@@ -484,7 +491,10 @@ function setEnabled(isEnabled) {
   page.save.toggleAttribute('disabled', !isEnabled || step === 0);
 }
 
-/** @param {string} text to be shown, and read aloud unless it comes often */
+/**
+ * @param {string} text to be shown
+ * @param {boolean} [isSpoken] false for what comes often
+ */
 function say(text, isSpoken = true) {
   page.status.setAttribute('aria-live', isSpoken ? 'polite' : 'off');
   if (page.status.textContent !== text) page.status.textContent = text;

@@ -1,6 +1,6 @@
 /**
- * One way to drive the optimizers of all dialects: each takes the variables' gradients where they are, asks for its rate
- * once a step, and saves and loads its state as a safetensors file.
+ * One way to drive the optimizers of all dialects: each takes the variables' gradients where they are, asks for its
+ * rate once a step, and saves and loads its state as a safetensors file.
  */
 import { readState, saveState } from '../../js/checkpoint.js';
 import { RMSprop } from '../../js/index.js';

@@ -45,7 +45,11 @@ export class Pad {
     this.#changed();
   }
 
-  /** @param {Uint8Array} pixels an image of 28 × 28 to show instead; nobody is told of it */
+  /**
+   * Shows an image instead; nobody is told of it.
+   *
+   * @param {Uint8Array} pixels 28 × 28
+   */
   showImage(pixels) {
     const image = new ImageData(28, 28);
     pixels.forEach((value, i) => image.data.set([255, 255, 255, value], 4 * i));

@@ -221,7 +221,11 @@ export class Race {
       return rate / (optimizer.epsilonInside ? Math.sqrt(variance + epsilon) : Math.sqrt(variance) + epsilon);
     });
     return {
-      kernel: Float32Array.from(kernel), inputs, outputs, meanSquare: logHistogram(squares), effective: logHistogram(effective),
+      kernel: Float32Array.from(kernel),
+      inputs,
+      outputs,
+      meanSquare: logHistogram(squares),
+      effective: logHistogram(effective),
     };
   }
 
@@ -300,8 +304,8 @@ export function configurationIn(bytes) {
 function headOf(metadata) {
   const { format, query, steps, fingerprint } = parsed(metadata.race);
   if (format !== FORMAT) throw rangeError('format of the checkpoint', JSON.stringify(FORMAT), format);
-  const isFine = typeof query === 'string' && Number.isInteger(fingerprint) && fingerprint >= 0 && fingerprint < 2 ** 32;
-  if (!isFine || !Number.isInteger(steps) || steps < 1 || steps > 2 ** 31) {
+  const isHash = Number.isInteger(fingerprint) && fingerprint >= 0 && fingerprint < 2 ** 32;
+  if (typeof query !== 'string' || !isHash || !Number.isInteger(steps) || steps < 1 || steps > 2 ** 31) {
     throw new RangeError('the checkpoint must say its settings, steps and fingerprint');
   }
   return { query, steps, fingerprint };

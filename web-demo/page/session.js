@@ -1,6 +1,6 @@
 /**
- * What happens behind the page: data, the race, and who gets a turn when. It speaks in messages, so that it can run in a
- * worker (worker.js) and in Node, where it is tested.
+ * What happens behind the page: data, the race, and who gets a turn when. It speaks in messages, so that it can run in
+ * a worker (worker.js) and in Node, where it is tested.
  */
 import { firstExamples } from '../mnist.js';
 import { Race, RateError, configurationIn } from './race.js';
@@ -224,7 +224,7 @@ export class Session {
       const allowed = pace > 0 ? Math.floor((pace * (performance.now() - start)) / 1000) - (steps - first) : Infinity;
       const left = Math.min(until > steps ? until - steps : Infinity, evaluateEvery - (steps % evaluateEvery), allowed);
       if (left > 0) this.#steps(race, left, TURN);
-      if (race.steps === until) this.#setRunning(false);
+      if (left > 0 && race.steps === until) this.#setRunning(false);
       if (race.steps % evaluateEvery === 0) await this.#evaluate(race);
       await (left > 0 ? turn() : new Promise((resolve) => setTimeout(resolve, 8)));
     }
@@ -256,8 +256,8 @@ export class Session {
   }
 
   /**
-   * Goes through the test set with every racer, if that was not done after this step. Messages are let in in between, so
-   * that training may have gone on or ended meanwhile.
+   * Goes through the test set with every racer, if that was not done after this step. Messages are let in in between,
+   * so that training may have gone on or ended meanwhile.
    *
    * @param {Race} race
    */

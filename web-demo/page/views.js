@@ -28,7 +28,11 @@ export class Bars {
     this.#body = body;
   }
 
-  /** @param {readonly string[]} classes */
+  /**
+   * Makes a row for each class.
+   *
+   * @param {readonly string[]} classes
+   */
   setClasses(classes) {
     this.#rows = classes.map((name) => {
       const bars = [element('i'), element('i')];
@@ -42,6 +46,8 @@ export class Bars {
   }
 
   /**
+   * Shows an answer.
+   *
    * @param {{ raw: Float32Array, averaged: Float32Array | null } | null} answer null: nothing was asked
    * @param {string} lane whose answer it is
    */
