@@ -56,7 +56,7 @@ export class Memory {
    * @param {object} [options]
    * @param {number} [options.initialBytes] taken at once, rounded up to pages of 65 536 bytes; default 1 MiB
    * @param {number} [options.maximumBytes] never exceeded, rounded down to pages; default 4 GiB
-   * @param {WebAssembly.Memory} [options.memory] another program's, not shared, to be used instead of a new one; with
+   * @param {WebAssembly.Memory} [options.memory] another program's, shared or not, instead of a new one; with
    *   `allocate` and `free`, and without sizes. It is never grown from here; its owner may grow it at any time.
    * @param {(bytes: number) => number} [options.allocate] returns the address of a block of at least that size, a
    *   multiple of 8, or 0 if there is none; C's `malloc`, as the program exports it, will do
@@ -68,7 +68,6 @@ export class Memory {
     if ('memory' in options || 'allocate' in options || 'free' in options) {
       const { memory, allocate, free, ...sizes } = options;
       if (!(memory instanceof WebAssembly.Memory)) throw typeError('memory', 'a WebAssembly.Memory', memory);
-      if (!(memory.buffer instanceof ArrayBuffer)) throw typeError('memory', 'not shared', memory.buffer);
       ofType('allocate', allocate, 'function');
       ofType('free', free, 'function');
       for (const [size, bytes] of Object.entries(sizes)) {

@@ -16,37 +16,46 @@ import { modules } from './generated/rmsprop.js';
  * @property {(tensors: number, count: number) => number} rms_all_finite
  */
 
-/** @type {{ module?: WebAssembly.Module, simd: 'auto' | boolean }} */
+/** @typedef {'module' | 'sharedModule'} Kind which memory a module imports: one that is not shared, or a shared one */
+
+/** What `configure` chose. @type {Partial<Record<Kind, WebAssembly.Module>> & { simd: 'auto' | boolean }} */
 const configuration = { simd: 'auto' };
-/** @type {WebAssembly.Module | undefined} */
-let compiled;
+/** What is in use. @type {Partial<Record<Kind, WebAssembly.Module>>} */
+const compiled = {};
 /** @type {WeakMap<WebAssembly.Memory, Kernels>} */
 const instances = new WeakMap();
 
 /**
- * Chooses the module that the kernels come from; must be called before their first use.
+ * Chooses the modules that the kernels come from; must be called before their first use.
  *
  * @param {object} options
  * @param {WebAssembly.Module} [options.module] an already compiled `rmsprop.wasm`, for runtimes that forbid compiling
- *   from bytes; it must import a memory that is not shared
+ *   from bytes
+ * @param {WebAssembly.Module} [options.sharedModule] an already compiled `rmsprop.shared.wasm`: the same for memory
+ *   that is shared among threads
  * @param {'auto' | boolean} [options.simd] true: the SIMD kernels; false: the scalar ones, which compute the same bits;
- *   default 'auto': SIMD where the engine has it. Not with `module`.
+ *   default 'auto': SIMD where the engine has it. Not with a module.
  * @throws {TypeError} for an unknown option or one of the wrong kind
- * @throws {Error} if the kernels are in use already
+ * @throws {Error} if kernels are in use already
  */
 export function configure(options) {
-  knownOptions('configure', options, ['module', 'simd']);
-  const { module, simd } = options;
-  if (module !== undefined && !(module instanceof WebAssembly.Module)) {
-    throw typeError('module', 'a WebAssembly.Module', module);
+  knownOptions('configure', options, ['module', 'sharedModule', 'simd']);
+  const { simd } = options;
+  for (const kind of /** @type {const} */ (['module', 'sharedModule'])) {
+    const module = options[kind];
+    if (module === undefined) continue;
+    if (!(module instanceof WebAssembly.Module)) throw typeError(kind, 'a WebAssembly.Module', module);
+    if (simd !== undefined) throw new TypeError(`simd cannot be chosen together with ${kind}`);
   }
   if (simd !== undefined && simd !== 'auto' && typeof simd !== 'boolean') {
     throw typeError('simd', "'auto', true or false", simd);
   }
-  if (module !== undefined && simd !== undefined) throw new TypeError('simd cannot be chosen together with module');
-  if (compiled !== undefined) throw new Error('configure must be called before the first use of the kernels');
-  if (module !== undefined) configuration.module = module;
-  if (simd !== undefined) configuration.simd = simd;
+  if (compiled.module || compiled.sharedModule) {
+    throw new Error('configure must be called before the first use of the kernels');
+  }
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined) Object.assign(configuration, { [name]: value });
+  }
 }
 
 /**
@@ -58,27 +67,62 @@ export function kernelsOf(of) {
   const memory = of.wasmMemory;
   let kernels = instances.get(memory);
   if (kernels === undefined) {
-    compiled ??= compile();
-    const instance = new WebAssembly.Instance(compiled, { env: { memory } });
+    const kind = memory.buffer instanceof ArrayBuffer ? 'module' : 'sharedModule';
+    const module = (compiled[kind] ??= configuration[kind] ?? compile(kind));
+    const instance = new WebAssembly.Instance(module, { env: { memory } });
     kernels = /** @type {Kernels} */ (/** @type {unknown} */ (instance.exports));
     instances.set(memory, kernels);
   }
   return kernels;
 }
 
-function compile() {
-  if (configuration.module !== undefined) return configuration.module;
-  const simd = bytesOf(modules.simd);
-  const useSimd = configuration.simd === 'auto' ? WebAssembly.validate(simd) : configuration.simd;
+/**
+ * @param {Kind} kind
+ * @returns {WebAssembly.Module}
+ */
+function compile(kind) {
+  let bytes = bytesOf(modules.simd);
+  if (!(configuration.simd === 'auto' ? WebAssembly.validate(bytes) : configuration.simd)) {
+    bytes = bytesOf(modules.scalar);
+  }
   try {
-    return new WebAssembly.Module(useSimd ? simd : bytesOf(modules.scalar));
+    return new WebAssembly.Module(kind === 'module' ? bytes : sharing(bytes));
   } catch (error) {
     throw new Error(
       `the kernels could not be compiled (${error}): a page needs 'wasm-unsafe-eval' in the script-src of its `
-        + 'Content-Security-Policy, a runtime that forbids compiling from bytes needs configure({ module })',
+        + `Content-Security-Policy, a runtime that forbids compiling from bytes needs configure({ ${kind} })`,
       { cause: error },
     );
   }
+}
+
+/** The import section: env.memory, of any size. */
+const IMPORT = [2, 15, 1, 3, ...'env', 6, ...'memory', 2, 0, 0].map(byteOf);
+/** The same for a shared memory, which has a limit: at most 65 536 pages. */
+const SHARED_IMPORT = [2, 18, 1, 3, ...'env', 6, ...'memory', 2, 3, 0, 0x80, 0x80, 4].map(byteOf);
+
+/**
+ * The build for shared memory is the other one in all but the import (tests/unit/kernels.test.js compares it with what
+ * the linker makes): so it need not be embedded too.
+ *
+ * @param {Uint8Array<ArrayBuffer>} bytes of a module that imports a memory that is not shared
+ * @returns {Uint8Array<ArrayBuffer>} the module that imports a shared one
+ */
+export function sharing(bytes) {
+  const at = bytes.findIndex((_, i) => IMPORT.every((byte, k) => bytes[i + k] === byte));
+  const made = new Uint8Array(bytes.length - IMPORT.length + SHARED_IMPORT.length);
+  made.set(bytes.subarray(0, at));
+  made.set(SHARED_IMPORT, at);
+  made.set(bytes.subarray(at + IMPORT.length), at + SHARED_IMPORT.length);
+  return made;
+}
+
+/**
+ * @param {string | number} of a character or a byte
+ * @returns {number}
+ */
+function byteOf(of) {
+  return typeof of === 'string' ? of.charCodeAt(0) : of;
 }
 
 /**

@@ -16,8 +16,8 @@ static size_t gradient_length(const rms_tensor *tensor) {
 #define NARROW(name) name##_f32x1
 #define ROOT sqrtf
 #ifdef __wasm_simd128__
-#define WIDE(name) name##_f32x4
-#define LANES 4
+#define WIDE(name) name##_f32x8
+#define LANES 8
 #else
 #define WIDE(name) name##_f32x1
 #define LANES 1

@@ -52,14 +52,16 @@ const steps = [
   },
   {
     name: 'Node, SIMD kernels',
-    commands: [nodeTests('unit', 'golden', 'python')],
+    commands: [nodeTests('unit', 'golden', 'toolkits', 'python')],
     env: { RMSPROP_KERNELS: 'simd' },
   },
   {
     name: 'Node, scalar kernels',
-    commands: [nodeTests('unit', 'golden')],
+    commands: [nodeTests('unit', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
+  // A browser wants the machine for itself.
+  { name: 'browsers', commands: [oneByOne(nodeTests('browsers'))] },
 ];
 
 /**
@@ -71,6 +73,14 @@ function nodeTests(...folders) {
     .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
     .map(({ name }) => `tests/${folder}/${name}`));
   return node('--test', '--test-reporter=spec', ...files.sort());
+}
+
+/**
+ * @param {string[]} command of `nodeTests`
+ * @returns {string[]} the same, with one file at a time
+ */
+function oneByOne([program, ...args]) {
+  return [program, '--test-concurrency=1', ...args];
 }
 
 /**

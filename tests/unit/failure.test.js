@@ -206,5 +206,6 @@ test('configure is refused once the kernels are in use, and checks what it is gi
   refuses(() => configure({ simd: false }), Error, /^configure must be called before the first use of the kernels$/);
   refuses(() => configure(/** @type {any} */ ({ simd: 1 })), TypeError, /^simd must be 'auto', true or false, got 1$/);
   refuses(() => configure(/** @type {any} */ ({ module: {} })), TypeError, /^module must be a WebAssembly\.Module/);
+  refuses(() => configure(/** @type {any} */ ({ sharedModule: {} })), TypeError, /^sharedModule must be a WebAssembly\.Module/);
   refuses(() => configure(/** @type {any} */ ({ smid: true })), TypeError, /did you mean "simd"\?$/);
 });
