@@ -49,7 +49,7 @@ const oldestNode = [20, 19];
 try {
   requireNode();
   installPrograms();
-  for (const folder of ['.', 'web-demo', 'tests']) installManifest(join(root, folder));
+  for (const folder of ['.', 'web-demo', 'web-demo/page', 'tests']) installManifest(join(root, folder));
   installPython();
 } catch (error) {
   console.error(`set-up: ${error instanceof Error ? error.message : error}`);

@@ -56,8 +56,7 @@ const SETS = [
  * @returns {Promise<{ folder: string, missing: Record<string, string> }>} why which data sets are not in it
  */
 export async function buildDemo({ folder = DEMO_FOLDER } = {}) {
-  mkdirSync(folder, { recursive: true });
-  for (const name of readdirSync(folder)) if (name !== 'data') rmSync(join(folder, name), { recursive: true });
+  empty(folder);
   await build({
     entryPoints: ['main.js', 'worker.js', 'speed.js', 'style.css'].map((name) => join(here, name)),
     outdir: folder,
@@ -76,6 +75,21 @@ export async function buildDemo({ folder = DEMO_FOLDER } = {}) {
   for (const name of ['index.html', 'icon.svg']) cpSync(join(here, name), join(folder, name));
   copyTensorFlow(join(folder, 'tfjs'));
   return { folder, missing: await copyData(join(folder, 'data')) };
+}
+
+/**
+ * Makes a folder that has nothing but data.
+ *
+ * @param {string} folder
+ * @throws {RangeError} if it has something that this did not make
+ */
+function empty(folder) {
+  mkdirSync(folder, { recursive: true });
+  const names = readdirSync(folder);
+  if (names.length > 0 && !existsSync(join(folder, 'data', 'manifest.json'))) {
+    throw new RangeError(`folder must be empty, or one that was built before, got ${folder}`);
+  }
+  for (const name of names) if (name !== 'data') rmSync(join(folder, name), { recursive: true });
 }
 
 /** @param {string} folder */

@@ -2,20 +2,28 @@
  * What the charts show: numbers by step, at most so many of them however long training goes on.
  */
 
-/** When there are so many rows, neighbours become one. */
+/** When there are so many rows, neighbours become one, and each row to come is one of twice as many steps. */
 const LIMIT = 4096;
 
 /** Columns of numbers; the first is the step. NaN: no number. */
 export class History {
   /** @type {number[][]} */
   #columns;
+  /** How many rows become one. */
+  #stride = 1;
+  /** Of the row that is being made: sums, and how many numbers are in each. */
+  #sums;
+  #counts;
+  #pending = 0;
 
   /** @param {number} columns without the step */
   constructor(columns) {
     this.#columns = Array.from({ length: columns + 1 }, () => []);
+    this.#sums = new Float64Array(columns);
+    this.#counts = new Float64Array(columns);
   }
 
-  /** @returns {readonly number[][]} */
+  /** @returns {readonly number[][]} of rows that are complete; each is the mean of its steps and has the last of them */
   get columns() {
     return this.#columns;
   }
@@ -25,10 +33,24 @@ export class History {
    *
    * @param {readonly number[]} row step, then as many numbers as there are columns
    */
-  push(row) {
-    this.#columns.forEach((column, i) => column.push(row[i]));
-    if (this.#columns[0].length < LIMIT) return;
+  push([step, ...numbers]) {
+    numbers.forEach((number, i) => {
+      if (Number.isNaN(number)) return;
+      this.#sums[i] += number;
+      this.#counts[i] += 1;
+    });
+    this.#pending += 1;
+    if (this.#pending < this.#stride) return;
+    const [steps, ...columns] = this.#columns;
+    steps.push(step);
+    // 0 / 0 is NaN: no number.
+    columns.forEach((column, i) => column.push(this.#sums[i] / this.#counts[i]));
+    this.#sums.fill(0);
+    this.#counts.fill(0);
+    this.#pending = 0;
+    if (steps.length < LIMIT) return;
     this.#columns = this.#columns.map((column, i) => halved(column, i === 0 ? (_, later) => later : mean));
+    this.#stride *= 2;
   }
 }
 
