@@ -18,12 +18,15 @@ const require = createRequire(import.meta.url);
 /** Where the page is built, unless said otherwise. */
 export const DEMO_FOLDER = fileURLToPath(new URL('../../build/demo', import.meta.url));
 
-/** What the files of a set are called in its IDX distribution, and in the page. */
+/**
+ * What the files of a set are called in its IDX distribution, and in the page: not .gz, which some servers declare as an
+ * encoding, so that the browser unpacks it on the way and nobody knows how much is still to come.
+ */
 const FILES = /** @type {const} */ ({
-  trainImages: ['train-images-idx3-ubyte', 'train-images.idx3.gz'],
-  trainLabels: ['train-labels-idx1-ubyte', 'train-labels.idx1.gz'],
-  testImages: ['t10k-images-idx3-ubyte', 'test-images.idx3.gz'],
-  testLabels: ['t10k-labels-idx1-ubyte', 'test-labels.idx1.gz'],
+  trainImages: ['train-images-idx3-ubyte', 'train-images.idx3.gzip'],
+  trainLabels: ['train-labels-idx1-ubyte', 'train-labels.idx1.gzip'],
+  testImages: ['t10k-images-idx3-ubyte', 'test-images.idx3.gzip'],
+  testLabels: ['t10k-labels-idx1-ubyte', 'test-labels.idx1.gzip'],
 });
 
 /** Where Debian's package dataset-fashion-mnist puts its files. */

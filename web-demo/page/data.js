@@ -22,23 +22,29 @@ import { makeToySet, toySets } from '../toy.js';
 /**
  * @param {string} name
  * @param {URL} manifestUrl
- * @param {(received: number, total: number) => void} [onProgress] bytes
+ * @param {object} [options]
+ * @param {(received: number, total: number) => void} [options.onProgress] bytes
+ * @param {typeof request} [options.get] how files are got
  * @returns {Promise<DataSet>}
  * @throws {Error} if there is no such set, with the reason, or its files cannot be had or are not what they should be
  */
-export async function loadDataSet(name, manifestUrl, onProgress = () => {}) {
+export async function loadDataSet(name, manifestUrl, { onProgress = () => {}, get = request } = {}) {
   if (Object.hasOwn(toySets, name)) return { ...makeToySet(name), classes: toySets[name].classes };
   /** @type {Manifest} */
-  const manifest = await (await get(manifestUrl)).json();
+  const manifest = JSON.parse(new TextDecoder().decode(await get(manifestUrl, () => {})));
   if (!Object.hasOwn(manifest.sets, name)) throw new Error(manifest.missing[name] ?? `there is no data set ${name}`);
   const { files, classes } = manifest.sets[name];
-  const total = Object.values(files).reduce((sum, { bytes }) => sum + bytes, 0);
-  let received = 0;
+  const list = [files.trainImages, files.trainLabels, files.testImages, files.testLabels];
+  const total = list.reduce((sum, { bytes }) => sum + bytes, 0);
+  const received = list.map(() => 0);
   onProgress(0, total);
-  const [trainImages, trainLabels, testImages, testLabels] = await Promise.all(
-    [files.trainImages, files.trainLabels, files.testImages, files.testLabels].map(({ path }) =>
-      unpacked(new URL(path, manifestUrl), (count) => onProgress(received += count, total))),
-  );
+  const [trainImages, trainLabels, testImages, testLabels] = await Promise.all(list.map(async ({ path }, i) => {
+    const bytes = await get(new URL(path, manifestUrl), (count) => {
+      received[i] = count;
+      onProgress(received.reduce((sum, each) => sum + each), total);
+    });
+    return unpacked(bytes);
+  }));
   return {
     train: parseExamples(trainImages, trainLabels),
     test: parseExamples(testImages, testLabels),
@@ -46,29 +52,37 @@ export async function loadDataSet(name, manifestUrl, onProgress = () => {}) {
   };
 }
 
-/** @param {URL} url */
-async function get(url) {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url.pathname} cannot be loaded: ${response.status} ${response.statusText}`);
-  return response;
+/**
+ * Gets a file as fetch does not: with news of how much is there, and without Chromium telling of a request that was
+ * aborted whenever a stream is read to its end.
+ *
+ * @param {URL} url
+ * @param {(received: number) => void} onProgress bytes so far
+ * @returns {Promise<ArrayBuffer>}
+ */
+function request(url, onProgress) {
+  return new Promise((resolve, reject) => {
+    const asked = new XMLHttpRequest();
+    asked.open('GET', url);
+    asked.responseType = 'arraybuffer';
+    asked.onprogress = ({ loaded }) => onProgress(loaded);
+    asked.onload = () => {
+      if (asked.status === 200) resolve(asked.response);
+      else reject(new Error(`${url.pathname} cannot be loaded: ${asked.status} ${asked.statusText}`));
+    };
+    asked.onerror = () => reject(new Error(`${url.pathname} cannot be loaded`));
+    asked.send();
+  });
 }
 
 /**
- * @param {URL} url of a gzip file
- * @param {(count: number) => void} onBytes for each piece that comes
- * @returns {Promise<Uint8Array>}
+ * @param {ArrayBuffer} buffer of a gzip file
+ * @returns {Promise<Uint8Array>} what is in it
  */
-async function unpacked(url, onBytes) {
-  const reader = /** @type {ReadableStream<Uint8Array>} */ ((await get(url)).body).getReader();
-  /** @type {Uint8Array[]} */
-  const pieces = [];
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    onBytes(next.value.byteLength);
-    pieces.push(next.value);
-  }
-  const bytes = new Uint8Array(await new Blob(/** @type {BlobPart[]} */ (pieces)).arrayBuffer());
-  // Some servers declare a .gz file as an encoding, which the browser has undone by then.
+async function unpacked(buffer) {
+  const bytes = new Uint8Array(buffer);
+  // A server that declares it as an encoding has the browser unpack it.
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+  const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream('gzip'));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }

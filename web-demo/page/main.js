@@ -241,6 +241,7 @@ function prepare({ racers }, firstStep) {
   drawCharts();
   showStandings(racers);
   byId('step').textContent = grouped(firstStep);
+  byId('step').dataset.value = String(firstStep);
   byId('epoch').textContent = '–';
   byId('fingerprint').textContent = '–';
   Object.assign(pace, { step: firstStep, time: 0 });

@@ -9,7 +9,7 @@ const port = /** @type {Pick<Worker, 'postMessage' | 'onmessage'>} */ (/** @type
 
 const session = new Session({
   send: (reply) => port.postMessage(reply),
-  loadData: (name, onProgress) => loadDataSet(name, new URL('data/manifest.json', import.meta.url), onProgress),
+  loadData: (name, onProgress) => loadDataSet(name, new URL('data/manifest.json', import.meta.url), { onProgress }),
 });
 
 port.onmessage = ({ data }) => void session.handle(data);
