@@ -100,7 +100,8 @@ export class StepChart {
     element.tabIndex = 0;
     element.setAttribute('role', 'group');
     element.addEventListener('keydown', (event) => this.#onKey(event));
-    new ResizeObserver(() => this.#resize()).observe(element);
+    // Not at once: a new size within the observer's own turn would be told as an error.
+    new ResizeObserver(() => requestAnimationFrame(() => this.#resize())).observe(element);
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.setLines(this.#lines));
   }
 
@@ -153,7 +154,7 @@ export class StepChart {
           ...(faint && { class: 'faint' }),
         })),
       ],
-      axes: [axis(), {
+      axes: [{ ...axis(), size: 34 }, {
         ...axis(),
         size: 58,
         values: (_, splits) => splits.map((value) => {
@@ -220,7 +221,7 @@ export class StepChart {
   }
 
   #size() {
-    return { width: Math.max(200, this.#element.clientWidth), height: innerWidth < 720 ? 190 : 220 };
+    return { width: Math.max(200, this.#element.clientWidth), height: innerWidth < 720 ? 190 : 225 };
   }
 
   #resize() {
@@ -283,7 +284,7 @@ export class HistogramChart {
     this.#title = title;
     element.setAttribute('role', 'img');
     element.setAttribute('aria-label', title);
-    new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(element);
+    new ResizeObserver(() => requestAnimationFrame(() => this.#plot?.setSize(this.#size()))).observe(element);
   }
 
   #size() {
@@ -318,7 +319,7 @@ export class HistogramChart {
         points: { show: false },
       }],
       axes: [
-        { ...axis(), values: (_, splits) => splits.map((x) => (Number.isInteger(x) ? powerOfTen(x) : '')) },
+        { ...axis(), size: 34, values: (_, splits) => splits.map((x) => (Number.isInteger(x) ? powerOfTen(x) : '')) },
         { ...axis(), size: 58, values: (_, splits) => splits.map((count) => short(count)) },
       ],
     }, /** @type {any} */ (data), this.#element);

@@ -162,11 +162,9 @@ export const RACER_FIELDS = Object.freeze({
   momentum: { label: 'momentum', kind: 'number', minimum: 0, maximum: 1, standard: 0 },
   epsilon: { label: 'epsilon', kind: 'number', minimum: 0, maximum: 10, standard: 1e-7 },
   centered: { label: 'centered', kind: 'boolean', standard: false },
-  ema: {
-    label: 'EMA', kind: 'number', minimum: 0, maximum: 1, standard: 0, unit: '(0: none)',
-  },
+  ema: { label: 'EMA momentum', kind: 'number', minimum: 0, maximum: 1, standard: 0 },
   weightDecay: { label: 'weight decay', kind: 'number', minimum: 0, maximum: 10, standard: 0 },
-  clipNorm: { label: 'global clipnorm', kind: 'number', minimum: 0, maximum: 1e6, standard: 0, unit: '(0: none)' },
+  clipNorm: { label: 'global clipnorm', kind: 'number', minimum: 0, maximum: 1e6, standard: 0 },
 });
 
 /**
