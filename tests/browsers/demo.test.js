@@ -243,7 +243,9 @@ for (const browser of browsers) {
 
     mkdirSync(screenshots, { recursive: true });
     await page.evaluate(() => scrollTo(0, 0));
-    for (const [kind, width, height] of /** @type {[string, number, number][]} */ ([['desktop', 1280, 900], ['phone', browser.name === 'WebKit' ? 480 : 390, 844]])) {
+    /** @type {[string, number, number][]} */
+    const sizes = [['desktop', 1280, 900], ['phone', browser.name === 'WebKit' ? 480 : 390, 844]];
+    for (const [kind, width, height] of sizes) {
       await page.setViewport(width, height);
       await new Promise((resolve) => setTimeout(resolve, 300));
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

@@ -19,8 +19,8 @@ const require = createRequire(import.meta.url);
 export const DEMO_FOLDER = fileURLToPath(new URL('../../build/demo', import.meta.url));
 
 /**
- * What the files of a set are called in its IDX distribution, and in the page: not .gz, which some servers declare as an
- * encoding, so that the browser unpacks it on the way and nobody knows how much is still to come.
+ * What the files of a set are called in its IDX distribution, and in the page: not .gz, which some servers declare as
+ * an encoding, so that the browser unpacks it on the way and nobody knows how much is still to come.
  */
 const FILES = /** @type {const} */ ({
   trainImages: ['train-images-idx3-ubyte', 'train-images.idx3.gzip'],

@@ -50,11 +50,16 @@ export function short(value) {
   return String(Number(value.toPrecision(3)));
 }
 
-/** @returns {any} axes in the colours of the page */
-function axis() {
+/**
+ * @param {boolean} [logarithmic]
+ * @returns {any} an axis in the colours of the page; a logarithmic one has a line for each power of ten
+ */
+function axis(logarithmic = false) {
+  const powers = (/** @type {uPlot} */ _, /** @type {number[]} */ splits) =>
+    splits.map((value) => (Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9 ? value : null));
   return {
     stroke: () => colour('--quiet'),
-    grid: { stroke: () => colour('--grid'), width: 1 },
+    grid: { stroke: () => colour('--grid'), width: 1, ...(logarithmic && { filter: powers }) },
     ticks: { stroke: () => colour('--grid'), width: 1 },
     font: '12px system-ui, sans-serif',
   };
@@ -155,7 +160,7 @@ export class StepChart {
         })),
       ],
       axes: [{ ...axis(), size: 34 }, {
-        ...axis(),
+        ...axis(logarithmic),
         size: 58,
         values: (_, splits) => splits.map((value) => {
           if (value === null) return '';

@@ -23,7 +23,7 @@ export class History {
     this.#counts = new Float64Array(columns);
   }
 
-  /** @returns {readonly number[][]} of rows that are complete; each is the mean of its steps and has the last of them */
+  /** @returns {readonly number[][]} of complete rows; each is the mean of its steps, and has the number of the last */
   get columns() {
     return this.#columns;
   }

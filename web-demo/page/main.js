@@ -109,7 +109,10 @@ let norms;
 let smoothed;
 /** @type {{ cells: Record<string, HTMLElement>, row: HTMLElement }[]} */
 let standings = [];
-const pace = { step: 0, time: 0 };
+/** Of the last seconds, one each. @type {{ step: number, time: number }[]} */
+let pace = [];
+/** Seconds that the pace is a mean of. */
+const PACE_SECONDS = 5;
 
 begin();
 
@@ -244,7 +247,7 @@ function prepare({ racers }, firstStep) {
   byId('step').dataset.value = String(firstStep);
   byId('epoch').textContent = '–';
   byId('fingerprint').textContent = '–';
-  Object.assign(pace, { step: firstStep, time: 0 });
+  pace = [];
   byId('pace-now').textContent = '–';
   controls.setStep(firstStep);
 }
@@ -297,7 +300,7 @@ function onNews(news) {
       break;
     case 'running':
       isRunning = news.running;
-      pace.time = 0;
+      pace = [];
       showRunning();
       if (!isWaiting) say(isRunning ? 'Training …' : `Paused at step ${grouped(news.step)}.`);
       if (!isRunning) {
@@ -419,11 +422,12 @@ function drawCharts() {
 }
 
 function showPace() {
-  const now = performance.now();
-  if (pace.time > 0 && isRunning) {
-    byId('pace-now').textContent = grouped((1000 * (step - pace.step)) / (now - pace.time));
+  if (!isRunning) return;
+  pace = [...pace, { step, time: performance.now() }].slice(-1 - PACE_SECONDS);
+  const [first, last] = [pace[0], pace[pace.length - 1]];
+  if (last.time > first.time) {
+    byId('pace-now').textContent = grouped((1000 * (last.step - first.step)) / (last.time - first.time));
   }
-  Object.assign(pace, { step, time: isRunning ? now : 0 });
 }
 
 /**
