@@ -36,7 +36,7 @@ const steps = [
       // As a user's compiler sees them, who has nothing but them.
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
         '--lib', 'es2022,dom',
-        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs'].map((entry) => `dist/types/${entry}.d.ts`)],
+        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'nats'].map((entry) => `dist/types/${entry}.d.ts`)],
       node('tests/readme-types.js'),
     ],
   },
@@ -60,6 +60,7 @@ const steps = [
     commands: [nodeTests('unit', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
+  { name: 'several replicas', commands: [oneByOne(nodeTests('distributed'))] },
   // A browser wants the machine for itself.
   { name: 'browsers', commands: [oneByOne(nodeTests('browsers'))] },
 ];

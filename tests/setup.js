@@ -40,6 +40,18 @@ const programs = [
     why: "runs them in a third one, WebKitGTK's MiniBrowser",
     skips: true,
   },
+  {
+    command: ['nats-server', '--version'],
+    packages: ['nats-server'],
+    why: 'carries messages between replicas',
+    skips: true,
+  },
+  {
+    command: ['mpicc', '--version'],
+    packages: ['openmpi-bin', 'libopenmpi-dev'],
+    why: 'compiles and starts the C programs of several processes',
+    skips: true,
+  },
   { command: ['Xvfb', '-help'], packages: ['xvfb'], why: 'is the screen that MiniBrowser wants', skips: true },
 ];
 
