@@ -121,6 +121,19 @@ async function fill(page, id, text) {
   await page.type(text);
 }
 
+/**
+ * @param {import('./page.js').Page} page
+ * @param {string} id of a list
+ * @param {string} value
+ */
+async function choose(page, id, value) {
+  await page.evaluate((list, wanted) => {
+    const select = /** @type {HTMLSelectElement} */ (document.getElementById(list));
+    select.value = wanted;
+    select.dispatchEvent(new Event('change'));
+  }, id, value);
+}
+
 for (const browser of browsers) {
   const name = `${browser.name} ${browser.version}`.trim();
 
@@ -206,15 +219,17 @@ for (const browser of browsers) {
     assert.deepEqual([goneAgain.fingerprint, goneAgain.losses], [gone.fingerprint, gone.losses]);
 
     // Other optimizers and another data set, by choosing; the keyboard, on the pad and on a chart.
-    await page.evaluate(() => {
-      const choose = (/** @type {string} */ id, /** @type {string} */ value) => {
-        const select = /** @type {HTMLSelectElement} */ (document.getElementById(id));
-        select.value = value;
-        select.dispatchEvent(new Event('change'));
-      };
-      choose('preset', '2');
-      choose('data', 'rings');
-    });
+    await choose(page, 'preset', '2');
+    if (await page.evaluate(() => document.querySelector('#data option[value=fashion]')?.hasAttribute('disabled'))) {
+      t.diagnostic('Fashion-MNIST is not on this machine: apt-get install dataset-fashion-mnist');
+    } else {
+      await choose(page, 'data', 'fashion');
+      await numbersWhen(page, ({ canRun, step }) => canRun && step === 0);
+      await page.click('#single');
+      await numbersWhen(page, ({ step, evaluated }) => step === 1 && evaluated === 1);
+      assert.equal(await page.evaluate(() => document.querySelector('#bars tr:last-child th')?.textContent), 'ankle boot');
+    }
+    await choose(page, 'data', 'rings');
     await numbersWhen(page, ({ canRun, step }) => canRun && step === 0);
     await page.click('#run');
     await numbersWhen(page, ({ step }) => step > 20);

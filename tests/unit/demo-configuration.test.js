@@ -57,7 +57,8 @@ test('the address says only what is not as the page starts', () => {
 
 test('what an address has that is none is told, and left as the page starts', () => {
   const { configuration, problems } = fromQuery('?seed=-1&batch=1e3&hidden=64,x&data=cifar&evil=1&a.rho=2&e.rho=1&a.b.c=1'
-    + '&a.__proto__=1&__proto__=2&constructor=3&b.schedule=piecewise&b.boundaries=5,3&c.expression=&c.rate=NaN&d.centered=yes');
+    + '&a.__proto__=1&__proto__=2&constructor=3&b.schedule=piecewise&b.boundaries=5,3&c.expression=&c.rate=NaN&d.centered=yes'
+    + '&a.dialect=constructor&a.schedule=toString');
   assert.deepEqual(problems, [
     'seed must be an integer in [0, 4294967295], got "-1"',
     'hidden must be a number in [1, 1024], got "64,x"',
@@ -72,6 +73,8 @@ test('what an address has that is none is told, and left as the page starts', ()
     'c.expression must have 1 to 200 characters, got ""',
     'c.rate must be a number in [0, 10], got "NaN"',
     'd.centered must be 0 or 1, got "yes"',
+    'a.dialect must be one of keras, keras2, legacy, tf1, torch, got "constructor"',
+    'a.schedule must be one of constant, cosine, restarts, exponential, inverse, polynomial, piecewise, expression, got "toString"',
     'b.boundaries must be integers that grow',
   ]);
   assert.equal(configuration.batch, 1000);

@@ -268,7 +268,7 @@ function lossesIn(replies, racers) {
 test('a session trains up to the step to pause at, tests on the way, and gives the losses of the race', async () => {
   const configuration = small([{ ema: 0.9 }, { dialect: 'torch' }], { until: 130, evaluateEvery: 50 });
   const { session, of, until } = newSession();
-  await session.handle({ type: 'configure', configuration });
+  await session.handle({ type: 'configure', race: 7, configuration });
   assert.equal(of('ready')[0].parameterCount, 27 + 50 + 18);
   await session.handle({ type: 'run' });
   await until(() => of('accuracies').length === 4);
@@ -283,7 +283,7 @@ test('a session trains up to the step to pause at, tests on the way, and gives t
 
 test('a session pauses, steps, takes other rates, saves, and goes on from the file', async () => {
   const { session, of, until } = newSession();
-  await session.handle({ type: 'configure', configuration: small([{}]) });
+  await session.handle({ type: 'configure', race: 7, configuration: small([{}]) });
   await session.handle({ type: 'step' });
   await session.handle({ type: 'rates', racers: [racerOf({ rate: 0.5 })] });
   await session.handle({ type: 'step' });
@@ -299,21 +299,37 @@ test('a session pauses, steps, takes other rates, saves, and goes on from the fi
   assert.equal(of('steps').length, length);
 
   const first = lossesIn(of('steps'), 1).flat();
-  await session.handle({ type: 'load', bytes });
+  await session.handle({ type: 'load', race: 8, bytes });
   const { steps, configuration } = /** @type {import('../../web-demo/page/session.js').Ready} */ (of('ready').at(-1));
   assert.deepEqual([steps, configuration.racers[0].rate], [2, 0.5]);
+  // What is told of the old race can be told from what is of the new one.
+  assert.deepEqual(new Set(of('steps').map(({ race }) => race)), new Set([7]));
   await session.handle({ type: 'step' });
   assert.equal(lossesIn(of('steps'), 1).at(-1)?.[0], first[2]);
+  assert.deepEqual([of('ready').at(-1)?.race, of('steps').at(-1)?.race], [8, 8]);
+});
+
+test('a test of all racers is of one step, also where another step comes in between', async () => {
+  const { session, of } = newSession();
+  const configuration = small([{}, { dialect: 'torch' }, { ema: 0.5 }]);
+  await session.handle({ type: 'configure', race: 7, configuration });
+  await Promise.all([session.handle({ type: 'step' }), session.handle({ type: 'step' })]);
+  const race = new Race(data, configuration);
+  run(race, 2);
+  assert.deepEqual(of('accuracies').slice(1).map(({ step, racers }) => ({ step, racers })),
+    [{ step: 2, racers: [0, 1, 2].map((i) => race.evaluate(i)) }]);
+  race.dispose();
 });
 
 test('a session says whose rate is none and waits; a file that is none leaves the race as it was', async () => {
   const { session, of, until } = newSession();
-  await session.handle({ type: 'configure', configuration: small([{}, { schedule: 'expression', expression: '0.1 / (3 - step)' }]) });
+  const expression = '0.1 / (3 - step)';
+  await session.handle({ type: 'configure', race: 7, configuration: small([{}, { schedule: 'expression', expression }]) });
   await session.handle({ type: 'run' });
   await until(() => of('problem').length > 0);
-  assert.deepEqual(of('problem'), [{ type: 'problem', racer: 1, message: 'must be finite, but is Infinity at step 3' }]);
+  assert.deepEqual(of('problem'), [{ type: 'problem', race: 7, racer: 1, message: 'must be finite, but is Infinity at step 3' }]);
   assert.deepEqual(of('running').map(({ running }) => running), [true, false]);
-  await session.handle({ type: 'load', bytes: Uint8Array.of(1) });
+  await session.handle({ type: 'load', race: 8, bytes: Uint8Array.of(1) });
   assert.equal(of('failed').length, 1);
   await session.handle({ type: 'rates', racers: [racerOf(), racerOf()] });
   await session.handle({ type: 'step' });
@@ -324,7 +340,7 @@ test('a session looks inside, predicts on a grid of the plane, and shows example
   const { session, of } = newSession();
   await session.handle({ type: 'inspect', id: 1, racer: 0 });
   assert.equal(of('failed').length, 1);
-  await session.handle({ type: 'configure', configuration: small([{ ema: 0.5 }]) });
+  await session.handle({ type: 'configure', race: 7, configuration: small([{ ema: 0.5 }]) });
   await session.handle({ type: 'step' });
   await session.handle({ type: 'inspect', id: 2, racer: 0 });
   await session.handle({ type: 'sample', id: 3, chosen: 0.9999 });
@@ -339,18 +355,18 @@ test('a session that is told something else while it loads forgets the first, an
   /** @type {Map<string, { resolve: (set: any) => void, reject: (error: Error) => void }>} */
   const loads = new Map();
   const { session, of } = newSession((name) => new Promise((resolve, reject) => loads.set(name, { resolve, reject })));
-  const first = session.handle({ type: 'configure', configuration: small([{}], { data: 'mnist' }) });
-  const second = session.handle({ type: 'configure', configuration: small([{}], { data: 'rings' }) });
+  const first = session.handle({ type: 'configure', race: 7, configuration: small([{}], { data: 'mnist' }) });
+  const second = session.handle({ type: 'configure', race: 7, configuration: small([{}], { data: 'rings' }) });
   loads.get('rings')?.resolve(data);
   await second;
   loads.get('mnist')?.resolve(data);
   await first;
   assert.deepEqual(of('ready').map(({ configuration }) => configuration.data), ['rings']);
-  const third = session.handle({ type: 'configure', configuration: small([{}], { data: 'fashion' }) });
+  const third = session.handle({ type: 'configure', race: 7, configuration: small([{}], { data: 'fashion' }) });
   loads.get('fashion')?.reject(new Error('no net'));
   await third;
   assert.deepEqual(of('failed').map(({ message }) => message), ['no net']);
-  const fourth = session.handle({ type: 'configure', configuration: small([{}], { data: 'fashion' }) });
+  const fourth = session.handle({ type: 'configure', race: 7, configuration: small([{}], { data: 'fashion' }) });
   loads.get('fashion')?.resolve(data);
   await fourth;
   assert.equal(of('ready').length, 2);

@@ -83,11 +83,12 @@ const client = new Client(onNews);
 let ready;
 /** What the worker is to run; `controls.configuration` may differ while a field is wrong. @type {Configuration} */
 let configuration = initial;
+/** The number of the race that is shown; those that come later have greater ones. */
+let race = 0;
+let lastRace = 0;
 let isRunning = false;
 /** Whether training is to go on as soon as what is wrong has been mended. */
 let isWaiting = false;
-/** Whether a start was asked for before there was a race. */
-let startsWhenReady = false;
 /** The optimizer that is looked into, and asked. */
 let chosen = 0;
 let step = 0;
@@ -130,7 +131,7 @@ function begin() {
   page.preset.append(...PRESETS.map(({ label }, i) => element('option', { value: String(i) }, label)));
   if (problemsOfAddress.length > 0) warn(`In the address: ${problemsOfAddress.join('; ')}.`);
 
-  page.run.addEventListener('click', () => (isRunning || isWaiting || startsWhenReady ? pause() : start()));
+  page.run.addEventListener('click', () => (isRunning || isWaiting ? pause() : start()));
   page.single.addEventListener('click', () => client.send({ type: 'step' }));
   page.reset.addEventListener('click', () => configure(controls.configuration));
   page.save.addEventListener('click', () => void save());
@@ -190,7 +191,6 @@ function show(next, isNew = true) {
  * @param {boolean} [isNew] whether the address is to become its
  */
 function configure(next, isNew = true) {
-  startsWhenReady = false;
   isWaiting = false;
   if (isNew) writeAddress(next);
   page.data.value = next.data;
@@ -200,11 +200,14 @@ function configure(next, isNew = true) {
     return;
   }
   configuration = next;
+  isRunning = false;
+  showRunning();
   warn('');
   setEnabled(false);
   say('Getting ready …');
   prepare(next, 0);
-  client.send({ type: 'configure', configuration: next });
+  race = ++lastRace;
+  client.send({ type: 'configure', race, configuration: next });
 }
 
 /** @param {Configuration} next */
@@ -283,6 +286,8 @@ function choice(i) {
 
 /** @param {import('./client.js').News} news */
 function onNews(news) {
+  // A race that has been replaced, or will be before anybody could look at it.
+  if ('race' in news && (news.type === 'ready' ? news.race < race : news.race !== race)) return;
   switch (news.type) {
     case 'loading':
       page.loading.hidden = news.received >= news.total;
@@ -326,6 +331,7 @@ function onNews(news) {
 function onReady(news) {
   const isOther = toQuery(news.configuration) !== toQuery(configuration);
   ready = news;
+  race = news.race;
   if (isOther || news.steps > 0) {
     configuration = news.configuration;
     writeAddress(configuration);
@@ -353,15 +359,12 @@ function onReady(news) {
     + `${news.steps > 0 ? `; goes on from step ${grouped(news.steps)} of a file` : ''}.`);
   void look(true);
   void answer();
-  if (startsWhenReady) start();
 }
 
 /** @param {Extract<import('./client.js').News, { type: 'steps' }>} news */
 function onSteps({ rows, count, fingerprint }) {
   const racers = standings.length;
   const width = ROW_HEAD + ROW_RACER * racers;
-  // Of a race that has been replaced meanwhile.
-  if (rows.length !== count * width) return;
   let epoch = 0;
   for (let r = 0; r < count; r++) {
     const row = rows.subarray(r * width, (r + 1) * width);
@@ -392,7 +395,6 @@ function onSteps({ rows, count, fingerprint }) {
 
 /** @param {Extract<import('./client.js').News, { type: 'accuracies' }>} news */
 function onAccuracies({ step: at, racers }) {
-  if (racers.length !== standings.length) return;
   accuracies.push([
     at, ...racers.map(({ raw }) => raw), ...averagedLanes.map((i) => racers[i].averaged ?? NaN),
   ]);
@@ -450,7 +452,9 @@ function onControls(next, key) {
       title.textContent = `${LANES[i].toUpperCase()}: ${titleOf(next.racers[i])}`;
     });
     if (isWaiting) start();
-    else if (step > 0) say(`The new rate is in use from step ${grouped(step)} on.`);
+    else if (step > 0) {
+      say(`The new rate is in use from step ${grouped(step)} on; who opens the address has it from the start.`);
+    }
   } else {
     configure(next);
   }
@@ -458,8 +462,7 @@ function onControls(next, key) {
 
 /** Training waits until what is wrong is mended. */
 function wait() {
-  if (isRunning || startsWhenReady) isWaiting = true;
-  startsWhenReady = false;
+  if (isRunning) isWaiting = true;
   client.send({ type: 'pause' });
   warn(`${controls.problems.join('; ')}.`);
   say(isWaiting ? 'Training waits for this to be mended.' : 'This must be mended before training can go on.');
@@ -473,13 +476,11 @@ function start() {
     return;
   }
   isWaiting = false;
-  startsWhenReady = false;
   client.send({ type: 'run' });
 }
 
 function pause() {
   isWaiting = false;
-  startsWhenReady = false;
   client.send({ type: 'pause' });
   showRunning();
 }
@@ -628,7 +629,7 @@ async function load() {
   page.file.value = '';
   if (!file) return;
   warn('');
-  client.send({ type: 'load', bytes: new Uint8Array(await file.arrayBuffer()) });
+  client.send({ type: 'load', race: ++lastRace, bytes: new Uint8Array(await file.arrayBuffer()) });
 }
 
 async function copyLink() {

@@ -8,18 +8,20 @@ import { Race, RateError, configurationIn } from './race.js';
 /** @typedef {import('./configuration.js').Configuration} Configuration */
 /** @typedef {import('./race.js').DataSet} DataSet */
 /**
- * @typedef {{ type: 'configure', configuration: Configuration }
+ * @typedef {{ type: 'configure', race: number, configuration: Configuration }
  *   | { type: 'rates', racers: readonly import('./configuration.js').Racer[] }
  *   | { type: 'run' } | { type: 'pause' } | { type: 'step' }
  *   | { type: 'predict', id: number, racer: number, pixels: Uint8Array }
  *   | { type: 'inspect', id: number, racer: number }
  *   | { type: 'sample', id: number, chosen: number }
  *   | { type: 'save', id: number }
- *   | { type: 'load', bytes: Uint8Array }} Request chosen: in [0, 1)
+ *   | { type: 'load', race: number, bytes: Uint8Array }} Request race: its number in all replies about it; chosen: in
+ *   [0, 1)
  */
 /**
  * @typedef {object} Ready a race that has just begun, or goes on from a file
  * @property {'ready'} type
+ * @property {number} race
  * @property {Configuration} configuration
  * @property {number} steps
  * @property {number} stepsPerEpoch
@@ -33,10 +35,10 @@ import { Race, RateError, configurationIn } from './race.js';
 /**
  * @typedef {{ type: 'loading', received: number, total: number }
  *   | Ready
- *   | { type: 'steps', rows: Float64Array, count: number, fingerprint: string }
- *   | { type: 'accuracies', step: number, racers: import('./race.js').Accuracies[] }
- *   | { type: 'running', running: boolean, step: number }
- *   | { type: 'problem', racer: number, message: string }
+ *   | { type: 'steps', race: number, rows: Float64Array, count: number, fingerprint: string }
+ *   | { type: 'accuracies', race: number, step: number, racers: import('./race.js').Accuracies[] }
+ *   | { type: 'running', race: number, running: boolean, step: number }
+ *   | { type: 'problem', race: number, racer: number, message: string }
  *   | { type: 'failed', message: string }
  *   | { type: 'answer', id: number, value: any }} Reply
  * rows: count rows of step, epoch, and for each racer loss, rate, norm
@@ -64,6 +66,8 @@ export class Session {
   #data;
   /** @type {Race | undefined} */
   #race;
+  /** The number of the race. */
+  #number = 0;
   #running = false;
   /** Counts races, so that what was begun for an older one notices. */
   #generation = 0;
@@ -88,9 +92,11 @@ export class Session {
     try {
       await this.#handle(request);
     } catch (error) {
-      if (error instanceof RateError) {
+      if (error instanceof RateError && request.type !== 'load') {
+        // Of the race that there is, or of the one that could not begin.
+        const number = request.type === 'configure' ? request.race : this.#number;
         this.#setRunning(false);
-        this.#send({ type: 'problem', racer: error.racer, message: error.message });
+        this.#send({ type: 'problem', race: number, racer: error.racer, message: error.message });
       } else {
         this.#setRunning(false);
         this.#send({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
@@ -102,9 +108,9 @@ export class Session {
   async #handle(request) {
     switch (request.type) {
       case 'configure':
-        return this.#begin(request.configuration);
+        return this.#begin(request.race, request.configuration);
       case 'load':
-        return this.#begin(configurationIn(request.bytes), request.bytes);
+        return this.#begin(request.race, configurationIn(request.bytes), request.bytes);
       case 'rates':
         return this.#race?.setRates(request.racers);
       case 'run':
@@ -158,14 +164,15 @@ export class Session {
   #setRunning(running) {
     if (this.#running === running) return;
     this.#running = running;
-    this.#send({ type: 'running', running, step: this.#race?.steps ?? 0 });
+    this.#send({ type: 'running', race: this.#number, running, step: this.#race?.steps ?? 0 });
   }
 
   /**
+   * @param {number} number
    * @param {Configuration} configuration
    * @param {Uint8Array} [bytes] a checkpoint to go on from
    */
-  async #begin(configuration, bytes) {
+  async #begin(number, configuration, bytes) {
     const generation = ++this.#generation;
     this.#setRunning(false);
     const { data: name, examples } = configuration;
@@ -187,6 +194,7 @@ export class Session {
     }
     this.#race?.dispose();
     this.#race = race;
+    this.#number = number;
     this.#data = data;
     this.#evaluated = -1;
     const { steps, stepsPerEpoch, parameterCount, fingerprint } = race;
@@ -195,6 +203,7 @@ export class Session {
     };
     this.#send({
       type: 'ready',
+      race: number,
       configuration,
       steps,
       stepsPerEpoch,
@@ -250,7 +259,8 @@ export class Session {
       } while (count < most && performance.now() < end);
     } finally {
       if (count > 0) {
-        this.#send({ type: 'steps', rows: Float64Array.from(numbers), count, fingerprint: race.fingerprint });
+        const { fingerprint } = race;
+        this.#send({ type: 'steps', race: this.#number, rows: Float64Array.from(numbers), count, fingerprint });
       }
     }
   }
@@ -272,7 +282,7 @@ export class Session {
       if (race !== this.#race || race.steps !== step) return;
       racers.push(race.evaluate(i));
     }
-    this.#send({ type: 'accuracies', step, racers });
+    this.#send({ type: 'accuracies', race: this.#number, step, racers });
   }
 
   /** @param {number} racer */
