@@ -8,9 +8,9 @@ import { Random } from './random.js';
 /** @typedef {import('./mnist.js').Examples} Examples */
 /**
  * @typedef {object} Batch
- * @property {Float32Array} inputs count × rows × columns; valid until the next batch is made
- * @property {Uint8Array} labels count; valid until the next batch is made
- * @property {number} count
+ * @property {Float32Array} inputs of the own share, rows × columns each; valid until the next batch is made
+ * @property {Uint8Array} labels of the own share, which may be empty; valid until the next batch is made
+ * @property {number} count examples of the whole batch
  * @property {number} epoch from 1
  * @property {number} step of the epoch, from 1
  */
@@ -19,11 +19,13 @@ import { Random } from './random.js';
 export const ORDER = 1;
 
 /**
- * The batches of one epoch after the other, each epoch in an order of its own.
+ * The batches of one epoch after the other, each epoch in an order of its own; or of each batch a share, where several
+ * train on one batch together.
  */
 export class Batches {
   #examples;
   #size;
+  #share;
   #order;
   #random;
   #inputs;
@@ -35,10 +37,12 @@ export class Batches {
    * @param {Examples} examples
    * @param {number} size examples per batch; the last of an epoch takes what is left
    * @param {number} seed
+   * @param {{ index: number, of: number }} [share] which of how many; default: all of it
    */
-  constructor(examples, size, seed) {
+  constructor(examples, size, seed, { index, of } = { index: 0, of: 1 }) {
     this.#examples = examples;
     this.#size = size;
+    this.#share = { index, of };
     this.#random = new Random(seed, ORDER);
     this.#order = Uint32Array.from({ length: examples.count }, (_, i) => i);
     this.#inputs = new Float32Array(size * examples.rows * examples.columns);
@@ -68,11 +72,14 @@ export class Batches {
     if (step === 0) this.#random.shuffle(this.#order);
     const first = step * this.#size;
     const count = Math.min(this.#size, this.#examples.count - first);
-    fillBatch(this.#inputs, this.#labels, this.#examples, this.#order, first, count);
+    const { index, of } = this.#share;
+    const begin = Math.floor((count * index) / of);
+    const own = Math.floor((count * (index + 1)) / of) - begin;
+    fillBatch(this.#inputs, this.#labels, this.#examples, this.#order, first + begin, own);
     this.#made += 1;
     return {
-      inputs: this.#inputs.subarray(0, count * this.#examples.rows * this.#examples.columns),
-      labels: this.#labels.subarray(0, count),
+      inputs: this.#inputs.subarray(0, own * this.#examples.rows * this.#examples.columns),
+      labels: this.#labels.subarray(0, own),
       count,
       epoch: Math.ceil(this.#made / this.#stepsPerEpoch),
       step: step + 1,

@@ -23,6 +23,13 @@ import { Model } from './model.js';
  * @property {number} seed of the first weights and of the order of the examples
  */
 /**
+ * @typedef {object} Part of a run that several trainers make together, each on its share of every batch
+ * @property {number} index of this trainer, from 0
+ * @property {number} of how many there are
+ * @property {(gradients: Float32Array, weight: number, loss: number) => number} average makes the gradients, in place,
+ *   the weighted sum of all trainers' and returns that of their losses
+ */
+/**
  * @typedef {object} Step
  * @property {number} epoch from 1
  * @property {number} step of the epoch, from 1
@@ -89,6 +96,10 @@ export class Trainer {
   #rate = 0;
   #seconds = 0;
   #optimizerSeconds = 0;
+  /** Of the batch, or of this trainer's share before the others' are averaged in. */
+  #loss = 0;
+  /** The size of that share, the batch being 1. */
+  #weight = 1;
 
   /**
    * @param {object} options
@@ -96,16 +107,17 @@ export class Trainer {
    * @param {Examples} options.test
    * @param {Partial<Settings>} [options.settings] instead of `defaults`
    * @param {import('../js/index.js').Memory} [options.memory]
+   * @param {Part} [options.part] default: there are no others
    * @throws {TypeError | RangeError} for settings out of range, or if the memory is exhausted
    */
-  constructor({ train, test, settings = {}, memory }) {
+  constructor({ train, test, settings = {}, memory, part }) {
     knownOptions('settings', settings, Object.keys(defaults));
     this.#settings = Object.freeze({ ...defaults, ...settings });
     check(this.#settings);
     const { epochs, batch, hidden, learningRate, rho, momentum, centered, ema, weightDecay, seed } = this.#settings;
     this.#test = test;
     this.#model = new Model({ layers: [train.rows * train.columns, ...hidden, 10], batch, seed, memory });
-    this.#batches = new Batches(train, batch, seed);
+    this.#batches = new Batches(train, batch, seed, part);
     const total = epochs * this.#batches.stepsPerEpoch;
     const warmupSteps = Math.floor(total * WARMUP);
     const schedule = new schedules.CosineDecay({
@@ -123,6 +135,11 @@ export class Trainer {
         centered,
         ...(weightDecay > 0 ? { weightDecay } : {}),
         ...(ema === null ? {} : { useEma: true, emaMomentum: ema }),
+        ...(part && {
+          aggregateGradients: (gradients) => {
+            this.#loss = part.average(gradients, this.#weight, this.#loss);
+          },
+        }),
         name: 'rmsprop', // not numbered, so that equal runs save equal files
       });
       this.#optimizer.build(this.#model.variables);
@@ -182,15 +199,28 @@ export class Trainer {
     const start = performance.now();
     const { inputs, labels, count, epoch, step } = this.#batches.next();
     if (step === 1) this.#examplesSummed = this.#lossSum = 0;
-    const loss = this.#model.lossAndGradients(inputs, labels);
+    this.#computeGradients(inputs, labels, count);
     const beforeUpdate = performance.now();
     this.#optimizer.step();
+    const loss = this.#loss;
     const end = performance.now();
     this.#optimizerSeconds += (end - beforeUpdate) / 1000;
     this.#seconds += (end - start) / 1000;
     this.#examplesSummed += count;
     this.#lossSum += loss * count;
     return { epoch, step, loss, meanLoss: this.#lossSum / this.#examplesSummed, rate: this.#rate };
+  }
+
+  /**
+   * @param {Float32Array} inputs of the own share
+   * @param {Uint8Array} labels of the own share
+   * @param {number} count how many examples the whole batch has
+   */
+  #computeGradients(inputs, labels, count) {
+    this.#weight = labels.length / count;
+    this.#loss = 0;
+    if (labels.length > 0) this.#loss = this.#model.lossAndGradients(inputs, labels);
+    else for (const variable of this.#model.variables) variable.gradientBuffer().data.fill(0);
   }
 
   /** @returns {Accuracies} on the test set */
