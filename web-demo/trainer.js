@@ -84,6 +84,8 @@ export class Trainer {
   #model;
   #optimizer;
   #order;
+  /** How often the order was shuffled: once for each epoch that has begun. */
+  #shuffles = 0;
   #random;
   #inputs;
   #labels;
@@ -92,6 +94,9 @@ export class Trainer {
   #stepsPerEpoch;
   #steps = 0;
   #lossSum = 0;
+  /** Examples of the epoch that lossSum is of. */
+  #lossCount = 0;
+  #share;
   #rate = 0;
   #seconds = 0;
   #optimizerSeconds = 0;
@@ -102,15 +107,20 @@ export class Trainer {
    * @param {Examples} options.test
    * @param {Partial<Settings>} [options.settings] instead of `defaults`
    * @param {import('../js/index.js').Memory} [options.memory]
+   * @param {import('../js/keras-options.js').RMSpropOptions['aggregateGradients']} [options.aggregateGradients] joins the
+   *   gradients of several trainers, each of which trains on its share of every batch
+   * @param {() => { rank: number, size: number }} [options.share] which, asked at each step: part `rank` of `size`;
+   *   default the whole batch
    * @throws {TypeError | RangeError} for settings out of range, or if the memory is exhausted
    */
-  constructor({ train, test, settings = {}, memory }) {
+  constructor({ train, test, settings = {}, memory, aggregateGradients, share = () => ({ rank: 0, size: 1 }) }) {
     knownOptions('settings', settings, Object.keys(defaults));
     this.#settings = Object.freeze({ ...defaults, ...settings });
     check(this.#settings);
     const { epochs, batch, hidden, learningRate, rho, momentum, centered, ema, weightDecay, seed } = this.#settings;
     this.#train = train;
     this.#test = test;
+    this.#share = share;
     this.#random = new Random(seed, ORDER);
     this.#model = new Model({ layers: [train.rows * train.columns, ...hidden, 10], batch, seed, memory });
     this.#inputs = new Float32Array(batch * train.rows * train.columns);
@@ -134,6 +144,7 @@ export class Trainer {
         centered,
         ...(weightDecay > 0 ? { weightDecay } : {}),
         ...(ema === null ? {} : { useEma: true, emaMomentum: ema }),
+        ...(aggregateGradients ? { aggregateGradients } : {}),
         name: 'rmsprop', // not numbered, so that equal runs save equal files
       });
       this.#optimizer.build(this.#model.variables);
@@ -151,6 +162,11 @@ export class Trainer {
   /** @returns {Model} */
   get model() {
     return this.#model;
+  }
+
+  /** @returns {RMSprop} */
+  get optimizer() {
+    return this.#optimizer;
   }
 
   /** @returns {number} */
@@ -190,31 +206,70 @@ export class Trainer {
    * @returns {Step} what came of it; its `step` equals `stepsPerEpoch` at the end of an epoch
    */
   step() {
+    const batch = this.#differentiate();
+    this.#optimizer.step();
+    return this.#count(batch);
+  }
+
+  /**
+   * `step` with an `aggregateGradients` that is asynchronous. Where that fails, the next call does the same step again.
+   *
+   * @returns {Promise<Step>} of this trainer's share of the batch
+   */
+  async stepAsync() {
+    const batch = this.#differentiate();
+    await this.#optimizer.stepAsync();
+    return this.#count(batch);
+  }
+
+  /** Goes on where the optimizer is, after it has loaded the state of another trainer with the same settings. */
+  resume() {
+    this.#steps = this.#optimizer.iterations;
+    this.#lossSum = 0;
+    this.#lossCount = 0;
+  }
+
+  /** @returns {{ loss: number, examples: number, start: number, end: number }} end: before the update, milliseconds */
+  #differentiate() {
     if (this.done) throw new Error(`all ${this.#settings.epochs} epochs are over`);
     const start = performance.now();
-    const step = this.#steps % this.#stepsPerEpoch;
-    if (step === 0) {
+    while (this.#shuffles * this.#stepsPerEpoch <= this.#steps) {
       this.#random.shuffle(this.#order);
-      this.#lossSum = 0;
+      this.#shuffles++;
     }
     const { batch } = this.#settings;
-    const first = step * batch;
-    const count = Math.min(batch, this.#train.count - first);
+    const begin = (this.#steps % this.#stepsPerEpoch) * batch;
+    const length = Math.min(batch, this.#train.count - begin);
+    const { rank, size: replicas } = this.#share();
+    const first = begin + Math.floor((length * rank) / replicas);
+    const count = begin + Math.floor((length * (rank + 1)) / replicas) - first;
     const size = this.#model.layers[0];
     fillBatch(this.#inputs, this.#labels, this.#train, this.#order, first, count);
     const loss = this.#model.lossAndGradients(this.#inputs.subarray(0, count * size), this.#labels.subarray(0, count));
-    const beforeUpdate = performance.now();
-    this.#optimizer.step();
+    return { loss, examples: count, start, end: performance.now() };
+  }
+
+  /**
+   * @param {{ loss: number, examples: number, start: number, end: number }} batch whose update is made
+   * @returns {Step}
+   */
+  #count({ loss, examples, start, end: beforeUpdate }) {
     const end = performance.now();
     this.#optimizerSeconds += (end - beforeUpdate) / 1000;
     this.#seconds += (end - start) / 1000;
+    const step = this.#steps % this.#stepsPerEpoch;
+    if (step === 0) {
+      this.#lossSum = 0;
+      this.#lossCount = 0;
+    }
     this.#steps += 1;
-    this.#lossSum += loss * count;
+    this.#lossSum += loss * examples;
+    this.#lossCount += examples;
     return {
       epoch: Math.ceil(this.#steps / this.#stepsPerEpoch),
       step: step + 1,
       loss,
-      meanLoss: this.#lossSum / (first + count),
+      meanLoss: this.#lossSum / this.#lossCount,
       rate: this.#rate,
     };
   }

@@ -8,13 +8,13 @@ import { fileURLToPath } from 'node:url';
 import { GroupError, allReduce, federated, join, localSgd } from 'rmsprop-wasm/nats';
 import { Random } from '../../web-demo/random.js';
 import { BATCH, Learner, connections, openStore } from './replicas.js';
-import { noServer, startServer } from './server.js';
+import { noServer, startServer } from '../../web-demo/distributed/server.js';
 
 /** @typedef {import('@nats-io/nats-core').NatsConnection} NatsConnection */
 /** @typedef {Awaited<ReturnType<typeof join>>} Group */
 
 const skip = noServer;
-/** @type {import('./server.js').Server} */
+/** @type {import('../../web-demo/distributed/server.js').Server} */
 let server;
 /** @type {NatsConnection[]} */
 let four;

@@ -64,7 +64,7 @@ export class Learner {
 }
 
 /**
- * @param {import('./server.js').Server} server
+ * @param {import('../../web-demo/distributed/server.js').Server} server
  * @param {number} count
  * @returns {Promise<import('@nats-io/nats-core').NatsConnection[]>}
  */
