@@ -295,32 +295,38 @@ void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tenso
 #endif
 }
 
-/* What is left of a step for a tensor that is not updated in it: the accumulator, which grows where the step only holds
- * and is emptied where other tensors are updated, and the average. */
-void KERNEL(rms_keep)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
-  element *restrict value = tensor->value;
+/* What is left of a step for a tensor that is not updated in it: first the accumulator, which grows where the step only
+ * holds and is emptied where other tensors are updated. */
+void KERNEL(rms_accumulate)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
   const element *restrict gradient = tensor->gradient;
-  element *restrict average = tensor->average;
   element *restrict accumulator = tensor->accumulator;
   const preparation prepare = preparation_of(options, options->flags, NULL);
   const int holds = (options->flags & RMS_HOLD) != 0;
-  const vector ema_momentum = vector_splat((element)options->ema_momentum);
-  const vector ema_complement = vector_splat(ema_complement_of(options, rules[RMS_RULE_KERAS]));
-  const int overwrites = (options->flags & RMS_OVERWRITE) != 0;
 
   for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
     if (gradient) {
       /* accumulator <- g + accumulator */
       vector g = unscaled(prepare, vector_load(gradient + i));
       vector_store(accumulator + i, vector_add(g, vector_load(accumulator + i)));
-    } else if (accumulator && !holds) {
+    } else if (!holds) {
       vector_store(accumulator + i, vector_splat(0));
     }
-    if (average) {
-      vector a = averaged(ema_momentum, ema_complement, vector_load(average + i), vector_load(value + i));
-      vector_store(average + i, a);
-      if (overwrites) vector_store(value + i, a);
-    }
+  }
+}
+
+/* And then the average. */
+void KERNEL(rms_average)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
+  element *restrict value = tensor->value;
+  element *restrict average = tensor->average;
+  const rule_row row = options->rule == RMS_RULE_KERAS_2_11 ? rules[RMS_RULE_KERAS_2_11] : rules[RMS_RULE_KERAS];
+  const vector ema_momentum = vector_splat((element)options->ema_momentum);
+  const vector ema_complement = vector_splat(ema_complement_of(options, row));
+  const int overwrites = (options->flags & RMS_OVERWRITE) != 0;
+
+  for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
+    vector a = averaged(ema_momentum, ema_complement, vector_load(average + i), vector_load(value + i));
+    vector_store(average + i, a);
+    if (overwrites) vector_store(value + i, a);
   }
 }
 

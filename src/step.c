@@ -74,6 +74,35 @@ void rms_sum_squares(const rms_step_options *options, const rms_tensor *tensors,
   else sum_squares_f32(options, tensors, count);
 }
 
+size_t rms_sum_squares_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first,
+                             size_t last, void *leaves) {
+  for (size_t k = 0; k < count; k++) {
+    check(options, &tensors[k]);
+    assert(tensors[k].dtype == tensors[0].dtype);
+  }
+  assert(first >= last || leaves != NULL);
+  if (count == 0) return 0;
+  if (tensors[0].dtype == RMS_FLOAT64) return sum_squares_range_f64(options, tensors, count, first, last, leaves);
+  return sum_squares_range_f32(options, tensors, count, first, last, leaves);
+}
+
+void rms_join_sum_squares(const rms_step_options *options, const rms_tensor *tensors, size_t count, const void *leaves) {
+  assert(options->sum_squares != NULL);
+  if (count == 0) return;
+  if (tensors[0].dtype == RMS_FLOAT64) join_sums_f64(options, tensors, count, leaves);
+  else join_sums_f32(options, tensors, count, leaves);
+}
+
+void rms_average(const rms_step_options *options, const rms_tensor *tensors, size_t count) {
+  for (size_t k = 0; k < count; k++) {
+    const rms_tensor *tensor = &tensors[k];
+    check(options, tensor);
+    if (!tensor->average) continue;
+    if (tensor->dtype == RMS_FLOAT64) average_f64(options, tensor, 0, tensor->length);
+    else average_f32(options, tensor, 0, tensor->length);
+  }
+}
+
 void rms_prepare(const rms_step_options *options, const rms_tensor *tensors, size_t count, void *out) {
   for (size_t k = 0; k < count; k++) assert(tensors[k].dtype == tensors[0].dtype && tensors[k].indices == NULL);
   if (count == 0) return;
