@@ -9,6 +9,7 @@ import { Model } from './model.js';
 import { Random } from './random.js';
 
 /** @typedef {import('./mnist.js').Examples} Examples */
+/** @typedef {import('../js/keras-options.js').RMSpropOptions} RMSpropOptions */
 /**
  * @typedef {object} Settings
  * @property {number} epochs how often each example is seen
@@ -55,6 +56,8 @@ export const defaults = Object.freeze({
   seed: 1,
 });
 
+/** The share of a batch where there is one trainer. */
+const WHOLE = Object.freeze({ rank: 0, size: 1 });
 /** The share of all steps in which the learning rate rises. */
 const WARMUP = 0.1;
 /** The stream of the seed that orders the examples; the model's weights have stream 0. */
@@ -107,13 +110,13 @@ export class Trainer {
    * @param {Examples} options.test
    * @param {Partial<Settings>} [options.settings] instead of `defaults`
    * @param {import('../js/index.js').Memory} [options.memory]
-   * @param {import('../js/keras-options.js').RMSpropOptions['aggregateGradients']} [options.aggregateGradients] joins the
-   *   gradients of several trainers, each of which trains on its share of every batch
+   * @param {RMSpropOptions['aggregateGradients']} [options.aggregateGradients] joins the gradients of several trainers,
+   *   each of which trains on its share of every batch
    * @param {() => { rank: number, size: number }} [options.share] which, asked at each step: part `rank` of `size`;
    *   default the whole batch
    * @throws {TypeError | RangeError} for settings out of range, or if the memory is exhausted
    */
-  constructor({ train, test, settings = {}, memory, aggregateGradients, share = () => ({ rank: 0, size: 1 }) }) {
+  constructor({ train, test, settings = {}, memory, aggregateGradients, share = () => WHOLE }) {
     knownOptions('settings', settings, Object.keys(defaults));
     this.#settings = Object.freeze({ ...defaults, ...settings });
     check(this.#settings);

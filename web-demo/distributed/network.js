@@ -1,6 +1,6 @@
 /**
- * Hosts of their own for processes on one machine: Linux network namespaces, each with a link to this one, and what `tc`
- * makes of the links. Where the machine does not allow it, says why.
+ * Hosts of their own for processes on one machine: Linux network namespaces, each with a link to this one, and what
+ * `tc` makes of the links. Where the machine does not allow it, says why.
  */
 import { spawnSync } from 'node:child_process';
 
@@ -53,7 +53,8 @@ export function makeNetwork(count) {
     const shape = SHAPES.find(({ qdisc }) => made.every((host) =>
       tc('qdisc', 'replace', 'dev', `${host}v`, 'root', ...qdisc)
       && tc('-n', host, 'qdisc', 'replace', 'dev', 'eth0', 'root', ...qdisc)));
-    return { hosts, remove, text: `network namespaces, ${shape?.text ?? 'as fast as they are: tc is missing or refused'}` };
+    const speed = shape?.text ?? 'as fast as they are: tc is missing or refused';
+    return { hosts, remove, text: `network namespaces, ${speed}` };
   } catch (error) {
     remove();
     const reason = /** @type {Error} */ (error).message;

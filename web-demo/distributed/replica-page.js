@@ -1,5 +1,6 @@
 /**
- * A replica in a page: it takes the same options as one in Node from its address, and the data from the server of the page.
+ * A replica in a page: it takes the same options as one in Node from its address, and the data from the server of the
+ * page.
  */
 import { wsconnect } from '@nats-io/nats-core';
 import { Objm } from '@nats-io/obj';

@@ -1,6 +1,6 @@
 /**
- * One replica of the training of trainer.js: it enters a group, lets others in, goes on when one is lost, and reports. Runs
- * in Node and in a page; the connection, the store and the data are given to it.
+ * One replica of the training of trainer.js: it enters a group, lets others in, goes on when one is lost, and reports.
+ * Runs in Node and in a page; the connection, the store and the data are given to it.
  */
 import { allReduce, join } from '../../js/nats.js';
 import { Trainer } from '../trainer.js';
@@ -37,8 +37,8 @@ const PATIENCE = 3;
  * @param {(report: Report) => void} options.onReport
  * @returns {Promise<void>} when all epochs are over
  */
-export async function runReplica({ name, connection, store, group: groupName, size, timeout, data, settings, onReport }) {
-  const group = await join({ connection, group: groupName, size, timeout, store });
+export async function runReplica({ name, data, settings, onReport, ...place }) {
+  const group = await join(place);
   let examples = 0;
   const hook = allReduce({ group, weight: () => examples });
   const trainer = new Trainer({
@@ -52,9 +52,10 @@ export async function runReplica({ name, connection, store, group: groupName, si
       return group;
     },
   });
-  const report = (/** @type {Partial<Report> & { event: Report['event'] }} */ what) => onReport({
-    name, step: trainer.steps, rank: group.rank, size: group.size, sent: hook.traffic.sent, received: hook.traffic.received, ...what,
-  });
+  const report = (/** @type {Partial<Report> & { event: Report['event'] }} */ what) => {
+    const { sent, received } = hook.traffic;
+    onReport({ name, step: trainer.steps, rank: group.rank, size: group.size, sent, received, ...what });
+  };
   try {
     let failures = 0;
     if (!group.isLate) report({ event: 'joined' });
