@@ -41,15 +41,23 @@ const undo = [];
 
 /**
  * @param {string[]} command
- * @returns {import('node:child_process').ChildProcess} ended with this process
+ * @returns {import('node:child_process').ChildProcess} ended at the end, with all that it has started
  */
 function start([program, ...args]) {
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   let log = '';
   child.stderr?.on('data', (data) => { log = `${log}${data}`.slice(-2000); });
   child.on('exit', (code) => { if (code) print(`${program} ended with exit code ${code}:\n${log}`); });
   child.on('error', (error) => print(`${program} could not be started: ${error.message}`));
-  undo.push(() => child.kill('SIGKILL'));
+  const ended = new Promise((resolve) => { child.once('exit', resolve).once('error', resolve); });
+  undo.push(() => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+    return ended;
+  });
   return child;
 }
 
@@ -61,7 +69,7 @@ async function startPage(options) {
   const browser = BROWSERS.find((name) => spawnSync(name, ['--version']).status === 0);
   if (!browser) return false;
   const folder = mkdtempSync(join(tmpdir(), 'rmsprop-demo-'));
-  undo.push(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
+  undo.push(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
   await build({
     entryPoints: [join(here, 'replica-page.js')],
     bundle: true,
@@ -107,29 +115,42 @@ async function demonstrate({ epochs, images }) {
   const hashes = new Map();
   /** @type {Map<string, Report>} */
   const done = new Map();
+  /** The last epoch that is over, and the one in which the page has joined. */
+  let [lastEpoch, joinedIn] = [0, 1];
   const happened = { joined: false, killed: false, regrouped: false };
   let isRight = true;
   /** @type {(value?: unknown) => void} */
   let finish = () => {};
-  const finished = new Promise((resolve) => { finish = resolve; });
-  const alive = new Map(network.hosts.map(({ prefix, address }, i) => {
-    const options = JSON.stringify({ ...common, name: `node-${i}`, server: `${address}:${port}` });
-    return [`node-${i}`, start([...prefix, process.execPath, join(here, 'replica-node.js'), options])];
-  }));
-  for (const [name, child] of alive) {
-    child.once('exit', (code) => {
-      if (code === 0 || (name === 'node-2' && happened.killed)) return;
-      isRight = false;
-      finish();
-    });
-  }
+  /** @type {(error: unknown) => void} */
+  let fail = () => {};
+  const finished = new Promise((resolve, reject) => { [finish, fail] = [resolve, reject]; });
+  /** The replicas of Node that run. @type {Map<string, import('node:child_process').ChildProcess>} */
+  const alive = new Map();
+  const startNodes = () => {
+    for (const [i, { prefix, address }] of network.hosts.entries()) {
+      const name = `node-${i}`;
+      const options = JSON.stringify({ ...common, name, server: `${address}:${port}` });
+      const child = start([...prefix, process.execPath, join(here, 'replica-node.js'), options]);
+      alive.set(name, child);
+      child.once('exit', (code) => {
+        if (code === 0 || (name === 'node-2' && happened.killed)) return;
+        isRight = false;
+        finish();
+      });
+    }
+  };
 
   /** @param {Report} report */
   const onReport = (report) => {
     const { name, event, step, rank, size, text, epoch = 0, loss = 0, hash = '', sent = 0, received = 0 } = report;
-    if (event === 'joined') {
+    if (event === 'ready') {
+      startNodes();
+    } else if (event === 'joined') {
       print(`  ${name} has joined: rank ${rank} of ${size}, step ${step}`);
-      if (name === 'page') happened.joined = true;
+      if (name === 'page') {
+        happened.joined = true;
+        joinedIn = lastEpoch + 1;
+      }
     } else if (event === 'failed') {
       print(`  ${name}, after step ${step}: ${text}`);
       if (name === 'page' && rank < 0) finish();
@@ -137,8 +158,10 @@ async function demonstrate({ epochs, images }) {
       happened.regrouped = true;
       print(`  ${name} goes on as rank ${rank} of ${size}, step ${step}`);
     } else if (event === 'epoch') {
+      lastEpoch = Math.max(lastEpoch, epoch);
       const all = hashes.get(epoch) ?? new Map();
       hashes.set(epoch, all.set(name, hash));
+      if (epoch === 1 && all.size === NODES) connection.publish(`demo.${group}.go`);
       print(`epoch ${epoch}/${epochs}  ${name}  rank ${rank} of ${size}  loss ${loss.toFixed(4)}  `
         + `${hash.slice(0, 16)}  `
         + `${(sent / 1e6).toFixed(1)} MB sent, ${(received / 1e6).toFixed(1)} MB received`);
@@ -146,7 +169,7 @@ async function demonstrate({ epochs, images }) {
         isRight = false;
         print(`epoch ${epoch}: the hashes differ`);
       }
-    } else if (event === 'step' && epoch === 3 && !happened.killed) {
+    } else if (event === 'step' && happened.joined && epoch > joinedIn && !happened.killed) {
       happened.killed = true;
       print(`  node-2 is killed, at step ${step}`);
       alive.get('node-2')?.kill('SIGKILL');
@@ -155,41 +178,46 @@ async function demonstrate({ epochs, images }) {
       done.set(name, report);
       if (done.size === size) finish();
     }
-    if (event === 'epoch' && epoch === 1 && !starting) {
-      const websocket = server.websocketUrl.replace('0.0.0.0', '127.0.0.1');
-      starting = startPage({ ...common, name: 'page', server: websocket });
-      starting.then((isThere) => {
-        if (!isThere) print(`  no browser joins: none of ${BROWSERS.join(', ')} is installed`);
-        happened.joined ||= !isThere;
-      }, finish);
-    }
   };
-  /** @type {Promise<boolean> | undefined} */
-  let starting;
-  connection.subscribe(`demo.${group}`, { callback: (_, message) => onReport(message.json()) });
+  connection.subscribe(`demo.${group}`, {
+    callback: (_, message) => {
+      try {
+        onReport(message.json());
+      } catch (error) {
+        fail(error);
+      }
+    },
+  });
+  const websocket = server.websocketUrl.replace('0.0.0.0', '127.0.0.1');
+  if (!await startPage({ ...common, name: 'page', server: websocket })) {
+    print(`  no browser joins: none of ${BROWSERS.join(', ')} is installed`);
+    happened.joined = true;
+    startNodes();
+  }
   await finished;
 
   const finals = [...done.values()];
   isRight &&= finals.length >= 2 && new Set(finals.map(({ hash }) => hash)).size === 1;
   isRight &&= happened.joined && happened.killed && happened.regrouped;
-  print(isRight ? `All ${finals.length} replicas end with the same bits: test accuracy ${
-    (100 * (finals[0].accuracy ?? 0)).toFixed(2)} %` : 'Something went wrong: see above.');
+  const accuracy = (100 * (finals[0]?.accuracy ?? 0)).toFixed(2);
+  print(isRight ? `All ${finals.length} replicas end with the same bits: test accuracy ${accuracy} %`
+    : 'Something went wrong: see above.');
   return isRight;
 }
 
 const program = new Command('npm run demo:distributed --')
-  .description('Trains on several replicas: three of Node, one of which is killed, and a late one in a headless browser.')
+  .description('Trains on several replicas: three of Node, one of which is killed, and a late one in a browser.')
   .option('--epochs <count>', 'how often each image is seen, at least 4', count, 5)
   .option('--images <count>', 'of the training set', count, 12000)
   .parse();
 if (noServer) {
   print(`The demo is skipped: ${noServer}`);
 } else {
-  process.once('SIGINT', () => process.exit(130));
+  process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
   process.on('exit', () => { for (const one of undo.splice(0).reverse()) one(); });
   try {
     process.exitCode = await demonstrate(program.opts()) ? 0 : 1;
   } finally {
-    for (const one of undo.splice(0).reverse()) await one();
+    for (let one = undo.pop(); one; one = undo.pop()) await one();
   }
 }

@@ -8,7 +8,7 @@ import { Trainer } from '../trainer.js';
 /**
  * @typedef {object} Report
  * @property {string} name of the replica
- * @property {'joined' | 'step' | 'epoch' | 'failed' | 'regrouped' | 'done'} event
+ * @property {'ready' | 'joined' | 'step' | 'epoch' | 'failed' | 'regrouped' | 'done'} event
  * @property {number} step made so far
  * @property {number} rank
  * @property {number} size of the group
