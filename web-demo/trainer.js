@@ -9,7 +9,6 @@ import { Model } from './model.js';
 import { Random } from './random.js';
 
 /** @typedef {import('./mnist.js').Examples} Examples */
-/** @typedef {import('../js/keras-options.js').RMSpropOptions} RMSpropOptions */
 /**
  * @typedef {object} Settings
  * @property {number} epochs how often each example is seen
@@ -22,6 +21,14 @@ import { Random } from './random.js';
  * @property {number | null} ema momentum of the averages of the weights; null: none
  * @property {number} weightDecay 0: none
  * @property {number} seed of the first weights and of the order of the examples
+ */
+/**
+ * @typedef {object} Part of a run that several trainers make together, each on its share of every batch
+ * @property {number} index of this trainer, from 0; asked at each step, like `of`
+ * @property {number} of how many there are
+ * @property {(gradients: Float32Array, weight: number, loss: number, step: number) => number | Promise<number>} average
+ *   makes the gradients, in place, the weighted sum of all trainers' and returns that of their losses; an asynchronous
+ *   one is for `stepAsync`
  */
 /**
  * @typedef {object} Step
@@ -56,8 +63,6 @@ export const defaults = Object.freeze({
   seed: 1,
 });
 
-/** The share of a batch where there is one trainer. */
-const WHOLE = Object.freeze({ rank: 0, size: 1 });
 /** The share of all steps in which the learning rate rises. */
 const WARMUP = 0.1;
 /** The stream of the seed that orders the examples; the model's weights have stream 0. */
@@ -97,12 +102,16 @@ export class Trainer {
   #stepsPerEpoch;
   #steps = 0;
   #lossSum = 0;
-  /** Examples of the epoch that lossSum is of. */
+  /** The examples that lossSum is of. */
   #lossCount = 0;
-  #share;
   #rate = 0;
   #seconds = 0;
   #optimizerSeconds = 0;
+  #part;
+  /** Of the batch, or of this trainer's share before the others' are averaged in. */
+  #loss = 0;
+  /** The size of that share, the batch being 1. */
+  #weight = 1;
 
   /**
    * @param {object} options
@@ -110,20 +119,17 @@ export class Trainer {
    * @param {Examples} options.test
    * @param {Partial<Settings>} [options.settings] instead of `defaults`
    * @param {import('../js/index.js').Memory} [options.memory]
-   * @param {RMSpropOptions['aggregateGradients']} [options.aggregateGradients] joins the gradients of several trainers,
-   *   each of which trains on its share of every batch
-   * @param {() => { rank: number, size: number }} [options.share] which, asked at each step: part `rank` of `size`;
-   *   default the whole batch
+   * @param {Part} [options.part] default: there are no others
    * @throws {TypeError | RangeError} for settings out of range, or if the memory is exhausted
    */
-  constructor({ train, test, settings = {}, memory, aggregateGradients, share = () => WHOLE }) {
+  constructor({ train, test, settings = {}, memory, part }) {
     knownOptions('settings', settings, Object.keys(defaults));
     this.#settings = Object.freeze({ ...defaults, ...settings });
     check(this.#settings);
     const { epochs, batch, hidden, learningRate, rho, momentum, centered, ema, weightDecay, seed } = this.#settings;
+    this.#part = part;
     this.#train = train;
     this.#test = test;
-    this.#share = share;
     this.#random = new Random(seed, ORDER);
     this.#model = new Model({ layers: [train.rows * train.columns, ...hidden, 10], batch, seed, memory });
     this.#inputs = new Float32Array(batch * train.rows * train.columns);
@@ -147,7 +153,14 @@ export class Trainer {
         centered,
         ...(weightDecay > 0 ? { weightDecay } : {}),
         ...(ema === null ? {} : { useEma: true, emaMomentum: ema }),
-        ...(aggregateGradients ? { aggregateGradients } : {}),
+        ...(part && {
+          aggregateGradients: (/** @type {Float32Array} */ gradients, /** @type {{ step: number }} */ { step }) => {
+            const result = part.average(gradients, this.#weight, this.#loss, step);
+            if (typeof result !== 'number') return result.then((loss) => { this.#loss = loss; });
+            this.#loss = result;
+            return undefined;
+          },
+        }),
         name: 'rmsprop', // not numbered, so that equal runs save equal files
       });
       this.#optimizer.build(this.#model.variables);
@@ -209,54 +222,49 @@ export class Trainer {
    * @returns {Step} what came of it; its `step` equals `stepsPerEpoch` at the end of an epoch
    */
   step() {
-    const batch = this.#differentiate();
+    const batch = this.#begin();
     this.#optimizer.step();
-    return this.#count(batch);
+    return this.#end(batch);
   }
 
   /**
-   * `step` with an `aggregateGradients` that is asynchronous. Where that fails, the next call does the same step again.
+   * `step`, with a part whose `average` is asynchronous. When that fails, the next call makes the same step again.
    *
-   * @returns {Promise<Step>} of this trainer's share of the batch
+   * @returns {Promise<Step>}
    */
   async stepAsync() {
-    const batch = this.#differentiate();
+    const batch = this.#begin();
     await this.#optimizer.stepAsync();
-    return this.#count(batch);
+    return this.#end(batch);
   }
 
-  /** Goes on where the optimizer is, after it has loaded the state of another trainer with the same settings. */
+  /** Goes on where the optimizer is, which has loaded the state of another trainer with the same settings. */
   resume() {
     this.#steps = this.#optimizer.iterations;
     this.#lossSum = 0;
     this.#lossCount = 0;
   }
 
-  /** @returns {{ loss: number, examples: number, start: number, end: number }} end: before the update, milliseconds */
-  #differentiate() {
+  /** @returns {{ count: number, start: number, beforeUpdate: number }} examples of the batch, and times in milliseconds */
+  #begin() {
     if (this.done) throw new Error(`all ${this.#settings.epochs} epochs are over`);
     const start = performance.now();
-    while (this.#shuffles * this.#stepsPerEpoch <= this.#steps) {
-      this.#random.shuffle(this.#order);
-      this.#shuffles++;
-    }
+    for (; this.#shuffles * this.#stepsPerEpoch <= this.#steps; this.#shuffles++) this.#random.shuffle(this.#order);
     const { batch } = this.#settings;
-    const begin = (this.#steps % this.#stepsPerEpoch) * batch;
-    const length = Math.min(batch, this.#train.count - begin);
-    const { rank, size: replicas } = this.#share();
-    const first = begin + Math.floor((length * rank) / replicas);
-    const count = begin + Math.floor((length * (rank + 1)) / replicas) - first;
-    const size = this.#model.layers[0];
-    fillBatch(this.#inputs, this.#labels, this.#train, this.#order, first, count);
-    const loss = this.#model.lossAndGradients(this.#inputs.subarray(0, count * size), this.#labels.subarray(0, count));
-    return { loss, examples: count, start, end: performance.now() };
+    const first = (this.#steps % this.#stepsPerEpoch) * batch;
+    const count = Math.min(batch, this.#train.count - first);
+    const { index, of } = this.#part ?? { index: 0, of: 1 };
+    const begin = Math.floor((count * index) / of);
+    this.#computeGradients(first + begin, Math.floor((count * (index + 1)) / of) - begin, count);
+    return { count, start, beforeUpdate: performance.now() };
   }
 
   /**
-   * @param {{ loss: number, examples: number, start: number, end: number }} batch whose update is made
+   * @param {{ count: number, start: number, beforeUpdate: number }} batch whose update is made
    * @returns {Step}
    */
-  #count({ loss, examples, start, end: beforeUpdate }) {
+  #end({ count, start, beforeUpdate }) {
+    const loss = this.#loss;
     const end = performance.now();
     this.#optimizerSeconds += (end - beforeUpdate) / 1000;
     this.#seconds += (end - start) / 1000;
@@ -266,8 +274,8 @@ export class Trainer {
       this.#lossCount = 0;
     }
     this.#steps += 1;
-    this.#lossSum += loss * examples;
-    this.#lossCount += examples;
+    this.#lossSum += loss * count;
+    this.#lossCount += count;
     return {
       epoch: Math.ceil(this.#steps / this.#stepsPerEpoch),
       step: step + 1,
@@ -275,6 +283,23 @@ export class Trainer {
       meanLoss: this.#lossSum / this.#lossCount,
       rate: this.#rate,
     };
+  }
+
+  /**
+   * @param {number} first where the share of the batch begins in the order
+   * @param {number} own how many examples it has
+   * @param {number} count how many the batch has
+   */
+  #computeGradients(first, own, count) {
+    const size = this.#model.layers[0];
+    this.#weight = own / count;
+    this.#loss = 0;
+    if (own === 0) {
+      for (const variable of this.#model.variables) variable.gradientBuffer().data.fill(0);
+      return;
+    }
+    fillBatch(this.#inputs, this.#labels, this.#train, this.#order, first, own);
+    this.#loss = this.#model.lossAndGradients(this.#inputs.subarray(0, own * size), this.#labels.subarray(0, own));
   }
 
   /** @returns {Accuracies} on the test set */

@@ -39,17 +39,19 @@ const PATIENCE = 3;
  */
 export async function runReplica({ name, data, settings, onReport, ...place }) {
   const group = await join(place);
-  let examples = 0;
-  const hook = allReduce({ group, weight: () => examples });
+  let own = 0;
+  const hook = allReduce({ group, weight: () => own });
   const trainer = new Trainer({
     ...data,
     settings,
-    aggregateGradients: hook,
-    share: () => {
-      const { batch } = trainer.settings;
-      const [first, end] = [group.rank, group.rank + 1].map((rank) => Math.floor((batch * rank) / group.size));
-      examples = end - first;
-      return group;
+    part: {
+      get index() { return group.rank; },
+      get of() { return group.size; },
+      async average(gradients, weight, loss, step) {
+        own = weight;
+        await hook(gradients, { step, tensors: [] });
+        return loss; // of this replica's share alone
+      },
     },
   });
   const report = (/** @type {Partial<Report> & { event: Report['event'] }} */ what) => {
