@@ -245,7 +245,7 @@ export class Trainer {
     this.#lossCount = 0;
   }
 
-  /** @returns {{ count: number, start: number, beforeUpdate: number }} examples of the batch, and times in milliseconds */
+  /** @returns {{ count: number, start: number, beforeUpdate: number }} examples of the batch; times in milliseconds */
   #begin() {
     if (this.done) throw new Error(`all ${this.#settings.epochs} epochs are over`);
     const start = performance.now();
