@@ -250,7 +250,7 @@ const modulesAt = './node_modules/rmsprop-wasm';
 /** @type {Pick<Row, 'name' | 'files'>[]} */
 const scripted = [
   {
-    name: 'page with an import map',
+    name: 'page, with an import map',
     files: {
       'index.html': html(`<script type="importmap">{ "imports": { "rmsprop-wasm": "${modulesAt}/js/index.js" } }</script>`
         + '<script type="module" src="main.js"></script>'),
@@ -258,7 +258,7 @@ const scripted = [
     },
   },
   {
-    name: 'classic script',
+    name: 'page, by a classic script',
     files: {
       'index.html': html(`<script src="${modulesAt}/dist/rmsprop.global.js"></script>`
         + `<script>${FUNCTION}${SHOW}program(rmspropWasm);</script>`),
@@ -370,7 +370,7 @@ const compilers = ['5.0', '5.9', '6', '7'].map((version) => {
   const tsc = [node(24), tool(`typescript-${version}/${version === '7' ? 'bin/tsc' : 'lib/tsc.js'}`)];
   return {
     group: 'TypeScript',
-    name: `TypeScript ${version}: nodenext, bundler, node16 from CommonJS`,
+    name: `TypeScript ${version}, nodenext, bundler, and node16 from CommonJS`,
     of: [`typescript-${version}`],
     quick: version === '5.0' || version === '7',
     files: {
