@@ -27,17 +27,17 @@ export function writeTable(results) {
  * @returns {string} Markdown
  */
 function tableOf(results) {
-  /** @type {Map<string, { group: string, subject: string, versions: Set<string>, ways: Set<string> }>} */
+  /** @type {Map<string, { group: string, subject: string, versions: Set<string>, ways: Map<string, string[]> }>} */
   const rows = new Map();
-  for (const { group, name, versions, note, browser = '' } of results) {
+  for (const { group, name, versions, note, browser } of results) {
     const [, subject, way = ''] = /** @type {RegExpExecArray} */ (/^(.*?)(?:, (.*))?$/.exec(name));
     const key = `${group}, ${subject}`;
-    const row = rows.get(key) ?? { group, subject, versions: new Set(), ways: new Set() };
+    const row = rows.get(key) ?? { group, subject, versions: new Set(), ways: new Map() };
     rows.set(key, row);
     for (const version of versions) row.versions.add(version.replace(/^v/, ''));
-    const details = [way, note && `${note}`].filter(Boolean).join(', ');
-    if (details) row.ways.add(details);
-    if (browser) row.ways.add(`in ${browser.split(' ')[0]}`);
+    const details = row.ways.get(way) ?? (note ? [note] : []);
+    row.ways.set(way, details);
+    if (browser) details.push(browser.split(' ')[0]);
   }
   const browsers = [...new Set(results.map(({ browser }) => browser).filter(Boolean))].sort();
   const sorted = [...rows.values()].sort((a, b) => GROUPS.indexOf(a.group) - GROUPS.indexOf(b.group)
@@ -46,8 +46,9 @@ function tableOf(results) {
   const lines = sorted.map(({ group, subject, versions, ways }) => {
     const shown = group === last ? '' : group;
     last = group;
-    const sortedWays = [...ways].sort((a, b) => Number(a.startsWith('in ')) - Number(b.startsWith('in ')) || a.localeCompare(b, 'en'));
-    return `| ${shown} | ${subject} | ${[...versions].join(', ')} | ${sortedWays.join('; ')} |\n`;
+    const told = [...ways].sort(([a], [b]) => a.localeCompare(b, 'en'))
+      .map(([way, details]) => (way && details.length > 0 ? `${way} (${details.join(', ')})` : way || details.join(', ')));
+    return `| ${shown} | ${subject} | ${[...versions].join(', ')} | ${told.join('; ')} |\n`;
   });
   return `| | | version | |\n|---|---|---|---|\n${lines.join('')}| Browsers | ${browsers.join(', ')} | | |\n`;
 }
