@@ -9,7 +9,9 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { modules } from '../../js/generated/rmsprop.js';
 import { sharing } from '../../js/module.js';
+import { readme } from '../documents.js';
 import { root, tarball } from './projects.js';
+import { rows } from './rows.js';
 
 /** @type {{ size: number, unpackedSize: number, files: { path: string }[] }} */
 const report = JSON.parse(readFileSync(join(dirname(tarball), 'report.json'), 'utf8'));
@@ -91,4 +93,12 @@ test('`npm publish --dry-run` says nothing but notices', () => {
   assert.equal(status, 0, stderr);
   const told = stderr.split('\n').filter((line) => !line.includes('requires you to be logged in')); // nobody is, in a test
   assert.doesNotMatch(told.join('\n'), /npm (warn|error)/i);
+});
+
+test("the README's table names every consumer", () => {
+  const [, table] = /** @type {RegExpExecArray} */ (/<!-- consumers.*?-->\n(.*?)<!-- end of consumers -->/s.exec(readme));
+  for (const { name } of rows({ bits: '', tarball })) {
+    const [subject, ...ways] = name.split(', ');
+    assert.ok(table.split('\n').some((line) => line.includes(`| ${subject} |`) && line.includes(ways.join(', '))), name);
+  }
 });
