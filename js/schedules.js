@@ -89,7 +89,7 @@ function text(name, value) {
  * @returns {number[]} a copy of the value, an array or typed array of finite numbers
  */
 function numbers(name, value) {
-  if (!(value?.length >= 0)) throw typeError(name, 'an array', value);
+  if (typeof value !== 'object' || !(value?.length >= 0)) throw typeError(name, 'an array', value);
   return Array.from(value, (element, i) => finite(`${name}[${i}]`, element));
 }
 

@@ -390,6 +390,8 @@ function gradientLength(words, at) {
 function requireSharing() {
   const { crossOriginIsolated, SharedArrayBuffer } = /** @type {any} */ (globalThis);
   if (crossOriginIsolated !== false && SharedArrayBuffer !== undefined) return;
-  throw new Error('a ThreadPool needs memory that threads share, which a page has only when it is cross-origin '
-    + 'isolated: serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp');
+  throw new Error(`a ThreadPool needs memory that threads share, which ${crossOriginIsolated === false
+    ? 'a page has only when it is cross-origin isolated: serve it with Cross-Origin-Opener-Policy: same-origin and '
+      + 'Cross-Origin-Embedder-Policy: require-corp'
+    : 'this engine does not have: there is no SharedArrayBuffer'}`);
 }

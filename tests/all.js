@@ -35,7 +35,8 @@ const steps = [
       // As a user's compiler sees them, who has nothing but them.
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
         '--lib', 'es2022,dom',
-        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'threads', 'nats'].map((entry) => `dist/types/${entry}.d.ts`)],
+        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'nats', 'threads', 'node', 'storage', 'keras-files',
+          'tfjs-files'].map((entry) => `dist/types/${entry}.d.ts`)],
       node('tests/document-types.js'),
     ],
   },
@@ -51,12 +52,12 @@ const steps = [
   },
   {
     name: 'Node, SIMD kernels',
-    commands: [nodeTests('unit', 'golden', 'toolkits', 'python')],
+    commands: [nodeTests('unit', 'failure', 'golden', 'toolkits', 'python', 'interop')],
     env: { RMSPROP_KERNELS: 'simd' },
   },
   {
     name: 'Node, scalar kernels',
-    commands: [nodeTests('unit', 'golden', 'toolkits')],
+    commands: [nodeTests('unit', 'failure', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
   // One file after the other: both use the machine to the full.

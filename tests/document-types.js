@@ -22,6 +22,7 @@ const files = documents.flatMap(({ name, text }) => blocks('js', text).map((code
 const tsc = join(root, 'node_modules/typescript/bin/tsc');
 const options = [
   '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
+  '--types', 'node', // an example is for Node alone
   '--lib', 'es2022,dom,esnext.float16', // Float16Array is in the types of jax-js
   '--skipLibCheck', // the declarations of TensorFlow.js 4.22 do not pass
 ];
