@@ -28,14 +28,16 @@ function unpacked(path) {
 }
 
 /** The entries: what can be imported. */
-const entries = ['index', 'jax', 'legacy', 'nats', 'optax', 'tfjs', 'threads', 'torch', 'v1'];
+const entries = [
+  'index', 'jax', 'keras-files', 'legacy', 'nats', 'node', 'optax', 'storage', 'tfjs', 'tfjs-files', 'threads', 'torch', 'v1',
+];
 /** The rest of js/, one file a concept. */
 const parts = [
-  'arena', 'bfloat16', 'check', 'checkpoint', 'clip', 'engine', 'generated/rmsprop', 'gradients', 'hosts', 'jax-arrays', 'jax-kernel',
-  'jax-operations', 'jax-saved', 'keras-options', 'keras-rows', 'keras-step', 'lock', 'loss-scale', 'math', 'memory', 'module',
-  'naming', 'nats-bus', 'nats-channel', 'nats-frames', 'nats-group', 'optax-options', 'optax-schedules', 'optax-state', 'rmsprop',
-  'safetensors', 'schedule-marker', 'schedules', 'tensor', 'tfjs-copies', 'tfjs-kernels', 'tfjs-operations', 'tfjs-state', 'tfjs-wasm',
-  'torch-clip', 'torch-schedulers', 'tree', 'updates', 'wait', 'work', 'worker',
+  'abort', 'arena', 'bfloat16', 'check', 'checkpoint', 'clip', 'engine', 'generated/rmsprop', 'gradients', 'growing-checkpoint',
+  'hosts', 'jax-arrays', 'jax-kernel', 'jax-operations', 'jax-saved', 'keras-options', 'keras-rows', 'keras-step', 'lock', 'loss-scale',
+  'math', 'memory', 'module', 'naming', 'nats-bus', 'nats-channel', 'nats-frames', 'nats-group', 'optax-options', 'optax-schedules',
+  'optax-state', 'rmsprop', 'safetensors', 'schedule-marker', 'schedules', 'state-dict', 'tensor', 'tfjs-copies', 'tfjs-kernels',
+  'tfjs-operations', 'tfjs-state', 'tfjs-wasm', 'torch-clip', 'torch-schedulers', 'tree', 'updates', 'wait', 'work', 'worker',
 ];
 const expected = [
   'CMakeLists.txt', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json',

@@ -104,7 +104,8 @@ const runtimes = [
     name: 'Deno, threads', of: ['@deno/linux-x64-glibc'], files: { 'main.mjs': `${threadedEsm}console.log(bits);\n` },
     commands: [[tool('@deno/linux-x64-glibc/deno'), 'run', '--allow-read', '--no-remote', '--node-modules-dir=manual', 'main.mjs']],
   },
-  worker('workerd, plain import', 'workerd,worker,browser', IMPORT_ALL),
+  // Without the one that keeps files.
+  worker('workerd, plain import', 'workerd,worker,browser', IMPORT_ALL.replace("import 'rmsprop-wasm/node';\n", '')),
   worker('workerd, configure({ module })', 'worker,browser', [
     `import { configure, ${NAMES} } from 'rmsprop-wasm';\n`,
     "import module from 'rmsprop-wasm/rmsprop.wasm';\n",
