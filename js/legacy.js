@@ -517,8 +517,30 @@ export class RMSprop {
       throw rangeError('the checkpoint', `one without slot ${show(name)}`, describe(variable));
     }
 
-    const made = slots.map(({ variable, name }) => this.#slots.get(variable)?.get(name) ?? this.#make(variable, name));
-    setAll('checkpoint', [...made, ...weights.map(({ variable }) => variable)], [...slots, ...weights].map(valuesOf));
+    const before = new Map(this.#engines);
+    /** @type {Tensor[]} */
+    const added = [];
+    /** @type {Tensor[]} */
+    let made = [];
+    let isDone = false;
+    try {
+      for (const dtype of new Set([...updated].map((variable) => variable.dtype))) {
+        this.#engineOf(dtype, [...updated].filter((variable) => variable.dtype === dtype));
+      }
+      made = slots.map(({ variable, name }) => {
+        const existing = this.#slots.get(variable)?.get(name) ?? this.#ownSlot(variable, name);
+        if (existing) return existing;
+        added.push(zerosOf(variable.memory, variable.dtype, variable.shape));
+        return added[added.length - 1];
+      });
+      const targets = [...made, ...weights.map(({ variable }) => variable)];
+      setAll('checkpoint', targets, [...slots, ...weights].map(valuesOf));
+      isDone = true;
+    } finally {
+      this.#settle(before, isDone);
+      if (!isDone) for (const slot of added) slot.dispose();
+    }
+    this.#added.push(...added);
     slots.forEach(({ variable, name }, i) => this.#register(variable, name, made[i]));
     this.#iteration.data[0] = iterations;
     this.#hasWeights = hasWeights;
@@ -579,13 +601,8 @@ export class RMSprop {
       for (const run of staged) run();
       isDone = true;
     } finally {
-      for (const [dtype, engine] of this.#engines) {
-        engine.variables.forEach((_, i) => engine.setGradient(i, null));
-        engine.settle(isDone);
-        if (isDone || before.has(dtype)) continue;
-        engine.dispose();
-        this.#engines.delete(dtype);
-      }
+      for (const engine of this.#engines.values()) engine.variables.forEach((_, i) => engine.setGradient(i, null));
+      this.#settle(before, isDone);
       if (!isDone) freeBuffers();
     }
   }
@@ -722,6 +739,19 @@ export class RMSprop {
     return engine;
   }
 
+  /**
+   * @param {ReadonlyMap<DType, Engine>} before the engines that were there before `#engineOf`
+   * @param {boolean} isKept whether the others stay, and all variables that were added
+   */
+  #settle(before, isKept) {
+    for (const [dtype, engine] of this.#engines) {
+      engine.settle(isKept);
+      if (isKept || before.has(dtype)) continue;
+      engine.dispose();
+      this.#engines.delete(dtype);
+    }
+  }
+
   /** @returns {(import('./growing-checkpoint.js').Slot & { tensor: Tensor })[]} in the order in which they came */
   #made() {
     const slots = [...this.#slots].flatMap(([variable, byName]) =>
@@ -737,13 +767,22 @@ export class RMSprop {
    */
   #make(variable, name) {
     if (this.#specs().some((spec) => spec.name === name)) {
-      const engine = this.#engineOf(variable.dtype, [variable]);
-      engine.settle(true);
-      return engine.slot(name)[engine.indexOf(variable)];
+      this.#engineOf(variable.dtype, [variable]).settle(true);
+      return /** @type {Tensor} */ (this.#ownSlot(variable, name));
     }
     const slot = zerosOf(variable.memory, variable.dtype, variable.shape);
     this.#added.push(slot);
     return slot;
+  }
+
+  /**
+   * @param {Variable} variable
+   * @param {string} name
+   * @returns {Tensor | undefined} a slot that the rule itself keeps, if it is made
+   */
+  #ownSlot(variable, name) {
+    const engine = this.#engines.get(variable.dtype);
+    return engine?.slot(name)[engine.indexOf(variable)];
   }
 
   /**
@@ -755,8 +794,7 @@ export class RMSprop {
     this.#hasWeights = true;
     for (const { name } of this.#specs()) {
       for (const { variable } of updates) {
-        const engine = /** @type {Engine} */ (this.#engines.get(variable.dtype));
-        this.#register(variable, name, engine.slot(name)[engine.indexOf(variable)]);
+        this.#register(variable, name, /** @type {Tensor} */ (this.#ownSlot(variable, name)));
       }
     }
   }

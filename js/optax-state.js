@@ -4,6 +4,7 @@
  */
 import { integer, rangeError, typeError } from './check.js';
 import { Memory } from './memory.js';
+import { MAX_DEPTH } from './state-dict.js';
 import { describe, disposedError, isTensor, zerosOf } from './tensor.js';
 import { flatten, isPlain, leavesOf, unflatten } from './tree.js';
 
@@ -240,18 +241,19 @@ export class TransformState {
 
 /**
  * @param {any} state of any transform, a chain of them, or any tree of tensors and typed arrays
+ * @param {number} [depth] how deep it is in a tree: below `MAX_DEPTH` all is left as it is, for files refuse it
  * @returns {any} the tree with what the states remember in their places
  * @throws {Error} if a state is disposed
  */
-export function contentOf(state) {
+export function contentOf(state, depth = 0) {
   if (state instanceof TransformState) {
     if (state.isDisposed) throw new Error('state is disposed');
-    return contentOf(state.content());
+    return contentOf(state.content(), depth);
   }
-  if (isTensor(state) || ArrayBuffer.isView(state)) return state;
-  if (Array.isArray(state)) return state.map(contentOf);
+  if (isTensor(state) || ArrayBuffer.isView(state) || depth > MAX_DEPTH) return state;
+  if (Array.isArray(state)) return state.map((part) => contentOf(part, depth + 1));
   if (!isPlain(state)) return state;
-  return Object.fromEntries(Object.entries(state).map(([key, value]) => [key, contentOf(value)]));
+  return Object.fromEntries(Object.entries(state).map(([key, value]) => [key, contentOf(value, depth + 1)]));
 }
 
 /**

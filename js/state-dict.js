@@ -13,7 +13,7 @@ import { readSafetensors, writeSafetensors } from './safetensors.js';
 import { isTensor, isTypedArray } from './tensor.js';
 
 /** How deep a tree may be nested: far below where recursion ends. */
-const MAX_DEPTH = 100;
+export const MAX_DEPTH = 100;
 
 /** The shapes of arrays that know more than their length. @type {WeakMap<object, readonly number[]>} */
 const shapes = new WeakMap();

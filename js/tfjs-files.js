@@ -66,8 +66,10 @@ export function readTfjsFile(artifacts) {
 export function writeTfjsFile(artifacts, changes) {
   const { iterations, variables = new Map(), slots = new Map() } = ofType('changes', changes, 'object');
   const { places, bytes } = placesOf(artifacts);
-  const values = new Map([...variables].map(([name, list]) => [`variable ${name}`, list]));
-  for (const [slot, lists] of slots) for (const [name, list] of lists) values.set(`slot ${slot} of ${name}`, list);
+  const values = new Map([...mapOf('variables', variables)].map(([name, list]) => [`variable ${name}`, list]));
+  for (const [slot, lists] of mapOf('slots', slots)) {
+    for (const [name, list] of mapOf(`slots.${slot}`, lists)) values.set(`slot ${slot} of ${name}`, list);
+  }
   if (iterations !== undefined) values.set(COUNTER, [integer('changes.iterations', iterations, 0, 2 ** 31 - 1)]);
   const changed = bytes.slice();
   for (const { key, Type, begin, end } of places) {
@@ -80,6 +82,16 @@ export function writeTfjsFile(artifacts, changes) {
   }
   if (values.size) throw rangeError('changes', 'of weights that are there', [...values.keys()].join());
   return { ...artifacts, weightData: changed.buffer };
+}
+
+/**
+ * @param {string} name of changes
+ * @param {unknown} map
+ * @returns {ReadonlyMap<string, any>} the same
+ */
+function mapOf(name, map) {
+  if (!(map instanceof Map)) throw typeError(`changes.${name}`, 'a Map', map);
+  return map;
 }
 
 /**

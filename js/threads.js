@@ -90,8 +90,13 @@ export class ThreadPool {
    *
    * @param {Memory} memory
    * @param {number} threads
+   * @throws {TypeError | RangeError} see `create`
    */
   constructor(memory, threads) {
+    integer('threads', threads, 1, MAXIMUM_THREADS);
+    if (!isMemory(memory) || !isShared(memory)) {
+      throw typeError('memory', 'a Memory made with shared: true', memory);
+    }
     this.#memory = memory;
     this.#threads = threads;
     this.#own = kernelsOf(memory);
@@ -121,14 +126,9 @@ export class ThreadPool {
    */
   static async create(options = {}) {
     knownOptions('ThreadPool', options, ['threads', 'memory']);
-    const { threads = await availableCores(), memory: given } = options;
-    integer('threads', threads, 1, MAXIMUM_THREADS);
+    const { threads = await availableCores(), memory } = options;
     requireSharing();
-    const memory = given ?? new Memory({ shared: true });
-    if (!isMemory(memory) || !isShared(memory)) {
-      throw typeError('memory', 'a Memory made with shared: true', memory);
-    }
-    const pool = new ThreadPool(memory, threads);
+    const pool = new ThreadPool(memory ?? new Memory({ shared: true }), threads);
     try {
       await pool.#start();
     } catch (error) {

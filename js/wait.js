@@ -12,7 +12,8 @@ const LOOKS = 4000;
 let maySleep = true;
 
 /**
- * Waits until a word is not what it was, or its writer has called `Atomics.notify`.
+ * Waits until a word is not what it was, or its writer has called `Atomics.notify`, be it for an earlier change: look
+ * again afterwards.
  *
  * @param {Int32Array} words in shared memory
  * @param {number} index

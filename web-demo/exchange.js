@@ -83,7 +83,11 @@ export class Exchange {
       Atomics.store(this.#words, ARRIVED, 0);
       Atomics.add(this.#words, ROUND, 1);
       Atomics.notify(this.#words, ROUND);
-    } else if (!changes(this.#words, ROUND, round, PATIENCE)) {
+      return;
+    }
+    // Whoever saw the last round begin before its writer called notify may wait already when that call wakes it up.
+    while (Atomics.load(this.#words, ROUND) === round) {
+      if (changes(this.#words, ROUND, round, PATIENCE)) continue;
       throw new Error(`another worker has not come within ${PATIENCE} ms`);
     }
   }

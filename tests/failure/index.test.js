@@ -359,7 +359,7 @@ const scaled = {
     good: ({ it }) => [it.getWeights()] },
   'LossScaleOptimizer#load': {
     args: [[...bytes, bad('a file without a scale', (w) => w.it.innerOptimizer.save(), TypeError,
-      'step_counter of the checkpoint must be an integer in [0, 9007199254740991], got undefined')]],
+      'step_counter of the checkpoint must be an integer in [0, 2147483647], got undefined')]],
     call: ({ it }, given) => it.load(given), good: ({ it }) => [it.save()],
   },
 };

@@ -1,5 +1,7 @@
 /** What the tables of several optimizers take as input, good and bad. */
-import { Memory, indexedSlices, variable, zeros } from 'rmsprop-wasm';
+import { Memory, indexedSlices, variable, writeSafetensors, zeros } from 'rmsprop-wasm';
+import * as optax from 'rmsprop-wasm/optax';
+import * as torch from 'rmsprop-wasm/torch';
 import { bad, kind } from './table.js';
 
 /** @typedef {any} Any */
@@ -53,5 +55,46 @@ export function gradientsOfA(name) {
     bad('slices of too few values', sliced([1, 2], [0, 1, 2]), RangeError,
       `${name} must be 3 rows of 1 numbers, got Float64Array of length 2`),
     bad('an index out of range', sliced([1], [3]), RangeError, `${name}: index 3 at offset 0 in indices is out of range [0, 3)`),
+  ];
+}
+
+/** What no file of trees keeps, whoever writes it. */
+export const unsaved = [
+  ...kind('tree', 'a tensor, typed array, number, string, boolean, null, array or plain object',
+    ['null', 'number', 'text', 'flag', 'object', 'bare', 'array'], { required: true }),
+  bad('a class in it', { a: [new Map()] }, TypeError,
+    'a.0 must be a tensor, typed array, number, string, boolean, null, array or plain object, got Map'),
+  bad('a key with $', { a: { $b: 1 } }, RangeError, 'a: key must be without $ at its start, got "$b"'),
+  bad('two arrays of one name', { 'a.b': new Float32Array(1), 'a': { b: new Float32Array(1) } }, RangeError,
+    'keys must be such that files can tell tensors apart, got "a.b"'),
+  bad('a tree without end', () => {
+    const tree = { branch: {} };
+    tree.branch = tree;
+    return tree;
+  }, RangeError, /must be nested at most 100 deep, got 101$/),
+];
+
+/**
+ * What is no file of a tree.
+ *
+ * @param {'optax' | 'torch'} dialect
+ */
+export function stateFiles(dialect) {
+  const [own, other] = dialect === 'optax' ? [optax.saveState, torch.save] : [torch.save, optax.saveState];
+  const file = (/** @type {string} */ tree, tensors = {}) =>
+    writeSafetensors(tensors, { format: 'rmsprop-wasm', format_version: '1', dialect, tree });
+  return [
+    bad('an empty file', new Uint8Array(0), RangeError, 'safetensors: header length must be at most -8, got 0'),
+    bad('a file cut short', () => own({ x: new Float32Array(3) }).slice(0, -1), RangeError, /^safetensors: /),
+    bad('a file of others', () => writeSafetensors({}), RangeError, 'format of the file must be "rmsprop-wasm", got undefined'),
+    bad('a file of another dialect', () => other({}), RangeError,
+      `dialect of the file must be "${dialect}", got "${dialect === 'optax' ? 'torch' : 'optax'}"`),
+    bad('no JSON', () => file('{'), RangeError, 'tree of the file must be JSON, got "{"'),
+    bad('an array that is not there', () => file('{ "$tensor": "x" }'), RangeError,
+      'tree of the file must be one with each tensor once, got "x"'),
+    bad('an array that nobody asks for', () => file('{}', { x: { shape: [1], data: new Float32Array(1) } }), RangeError,
+      'tree of the file must be one with each tensor once, got "x"'),
+    bad('a tree too deep', () => file(`${'['.repeat(102)}${']'.repeat(102)}`), RangeError,
+      'tree of the file must be nested at most 100 deep, got 101'),
   ];
 }

@@ -2,7 +2,7 @@
 import * as jax from '@jax-js/jax';
 import * as entry from 'rmsprop-wasm/jax';
 import * as optax from 'rmsprop-wasm/optax';
-import { common } from './inputs.js';
+import { common, stateFiles } from './inputs.js';
 import { Mine, bad, finite, flag, kind, mine, options, surfaceOf, testTable } from './table.js';
 
 /** @typedef {any} Any */
@@ -104,7 +104,9 @@ const rowsOf = (path) => ({
     more: (w) => answers(w, () => w.it.step(w.grads(), w.state, w.params())),
   },
   'rmsprop().restore': {
-    args: [params, saved], call: (w, ...given) => entry.disposeState(w.it.restore(...given)),
+    args: [params, [...saved, ...stateFiles('optax'),
+      bad('a file of another state', () => optax.saveState({ x: 1 }), TypeError, /^saved\.count must be an integer in .*, got undefined$/)]],
+    call: (w, ...given) => entry.disposeState(w.it.restore(...given)),
     good: (w) => [w.params(), entry.exportState(w.state)],
   },
   'wrap': {
@@ -126,10 +128,10 @@ const rowsOf = (path) => ({
   'disposeState': { args: [kind('state', '', ['null', 'object', 'bare', 'array'],
     { required: true, say: (_, __, shown) => new RegExp(`^state must be .*, got ${shown.replace(/[()]/g, '\\$&')}$`) })],
   call: (_, given) => entry.disposeState(given), good: (w) => [entry.cloneState(w.state)] },
-  'exportState': {
+  ...Object.fromEntries(/** @type {const} */ (['exportState', 'saveState']).map((name) => [name, {
     args: [[...kind('state', 'what init or an update returned', [], { required: true }), gone(path)]],
-    call: (_, given) => entry.exportState(given), good: (w) => [w.state], reads: true,
-  },
+    call: (/** @type {Any} */ _, /** @type {Any} */ given) => entry[name](given), good: (/** @type {Any} */ w) => [w.state], reads: true,
+  }])),
 });
 
 /** @param {'kernel' | 'operations'} path */

@@ -111,22 +111,24 @@ const optimizers = {
   },
   'LossScaleOptimizer': (a, b) => keras(new LossScaleOptimizer(new RMSprop({ centered: true })), a, b),
   'legacy': (a, b, c) => {
-    const it = new legacy.RMSprop({ momentum: 0.9, centered: true });
+    const [it, other] = [0, 1].map(() => new legacy.RMSprop({ momentum: 0.9, centered: true }));
     return {
       calls: [() => it.applyGradients([[gradients[0], a], [gradients[1], b]]),
         () => it.applyGradients([[indexedSlices([1, 2], [0, 2]), a], [[1], c]]),
-        () => it.addSlot(a, 'mine', 'ones')],
-      state: () => it.weights,
-      dispose: () => it.dispose(),
+        () => it.addSlot(a, 'mine', 'ones'),
+        () => other.load(it.save(), { variables: [a, b, c] })],
+      state: () => [...it.weights, ...other.weights],
+      dispose: () => [it, other].forEach((each) => each.dispose()),
     };
   },
   'v1': (a, b, c) => {
-    const it = new v1.RMSPropOptimizer({ learningRate: 0.1, centered: true });
+    const [it, other] = [0, 1].map(() => new v1.RMSPropOptimizer({ learningRate: 0.1, centered: true }));
     return {
       calls: [() => it.applyGradients([[gradients[0], a], [gradients[1], b]]),
-        () => it.applyGradients([[indexedSlices([1, 2], [0, 2]), a], [[1], c]])],
-      state: () => it.variables(),
-      dispose: () => it.dispose(),
+        () => it.applyGradients([[indexedSlices([1, 2], [0, 2]), a], [[1], c]]),
+        () => other.load(it.save(), { variables: [a, b, c] })],
+      state: () => [...it.variables(), ...other.variables()],
+      dispose: () => [it, other].forEach((each) => each.dispose()),
     };
   },
   'torch': (a, b, c) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Memory, tensor, variable, zeros } from 'rmsprop-wasm';
 import * as optax from 'rmsprop-wasm/optax';
-import { common } from './inputs.js';
+import { common, stateFiles, unsaved } from './inputs.js';
 import { Mine, bad, bitsOf, finite, flag, integer, kind, mine, options, outside, surfaceOf, testTable } from './table.js';
 
 /** @typedef {any} Any */
@@ -173,6 +173,27 @@ const rows = {
     bad('a disposed tensor', (w) => [w.x, w.gone], Error, 'tensor of shape [3] is disposed')]],
   call: (_, given) => optax.disposeState(optax.cloneState(given)), good: (w) => [w.state] },
   'disposeState': { args: [], call: (w) => optax.disposeState(w.state) },
+  'saveState': {
+    args: [[bad('a disposed state', (w) => [w.goneState], Error, 'state is disposed'),
+      bad('a disposed tensor', (w) => ({ x: w.gone }), Error, 'tensor of shape [3] is disposed'), ...unsaved]],
+    call: (_, given) => optax.saveState(given), good: (w) => [{ params: w.params, states: [w.state, w.chainState, w.stepsState] }],
+    reads: true,
+  },
+  'loadState': {
+    args: [[bad('a disposed state', (w) => w.goneState, Error, 'state is disposed'),
+      bad('another state', (w) => w.plainState, RangeError, /^state must be an object with the keys \[count,nu\], got "/),
+      bad('no state', 7, TypeError, 'state must be of type number, got Object')],
+    [...kind('bytes', 'a Uint8Array', [], { required: true }), ...stateFiles('optax'),
+      bad('a file of another state', (w) => optax.saveState(w.plainState), RangeError,
+        /^state must be an object with the keys \[count,nu,mu,trace\], got "count,nu"$/),
+      bad('a file of other parameters', (w) => optax.saveState({ ...w.content(), nu: { x: w.long.data, y: w.gy } }), RangeError,
+        'state.nu.x must be of length 3, got Float32Array of length 4'),
+      bad('a file whose last array is of another type', (w) => optax.saveState({ ...w.content(), trace: { x: w.g, y: w.double.data } }),
+        TypeError, 'state.trace.y must be a Float32Array, got Float64Array of length 3'),
+      bad('a file with half a count', (w) => optax.saveState({ ...w.content(), count: 0.5 }), RangeError,
+        'state.count must be an integer in [0, 2147483647], got 0.5')]],
+    call: (_, ...given) => /** @type {Any} */ (optax.loadState)(...given), good: (w) => [w.state, optax.saveState(w.state)],
+  },
 };
 
 // ---- Schedules ----
@@ -268,6 +289,7 @@ function trained() {
     plainState: /** @type {Any} */ (undefined), clipState: optax.clip(1).init({ x, y }), goneState: /** @type {Any} */ (undefined),
     chain: optax.chain(optax.clipByGlobalNorm(1), optax.addDecayedWeights(0.1), optax.rmsprop({ learningRate: 1 })),
     chainState: /** @type {Any} */ (undefined),
+    content: () => ({ count: 2, nu: { x: world.g, y: world.gy }, mu: { x: world.g, y: world.gy }, trace: { x: world.g, y: world.gy } }),
     steps: /** @type {Any} */ (undefined), stepsState: /** @type {Any} */ (undefined),
     fingerprint: () => {
       /** @type {unknown[]} */

@@ -1,7 +1,7 @@
 /** What the optimizers of TensorFlow 1 and of tf.keras refuse. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Memory, indexedSlices, tensor, variable } from 'rmsprop-wasm';
+import { Memory, RMSprop, indexedSlices, tensor, variable, writeSafetensors, zeros } from 'rmsprop-wasm';
 import * as legacy from 'rmsprop-wasm/legacy';
 import * as v1 from 'rmsprop-wasm/v1';
 import { common, gradientsOfA, things } from './inputs.js';
@@ -115,6 +115,67 @@ function worldOf(made, more) {
   return world;
 }
 
+/** Checkpoints of a new optimizer of variables of these names, and what is wrong with them for `it`. */
+const files = (/** @type {string} */ dialect, /** @type {(options: object) => Any} */ make) => {
+  const file = (/** @type {Any} */ values, options = {}) => {
+    const memory = new Memory();
+    const other = make({ centered: true, momentum: 0.9, ...options });
+    other.applyGradients(Object.entries(values).map(([name, value]) => [value, variable(value, { name, memory })]));
+    const bytes = other.save();
+    other.dispose();
+    return bytes;
+  };
+  const [a, b] = [[1, 2, 3], [[4, 5]]];
+  return [
+    ...kind('bytes', 'a Uint8Array', [], { required: true }),
+    bad('an empty file', new Uint8Array(0), RangeError, 'safetensors: header length must be at most -8, got 0'),
+    bad('a file cut short', () => file({ a, b }).slice(0, -1), RangeError, /^safetensors: /),
+    bad('a file of others', () => writeSafetensors({}), RangeError, 'format of the checkpoint must be "rmsprop-wasm", got undefined'),
+    bad('a file of another optimizer', () => {
+      const keras = new RMSprop();
+      keras.build([variable(a)]);
+      return keras.save();
+    }, RangeError, `dialect of the checkpoint must be "${dialect}", got "keras"`),
+    bad('a file of nothing', () => make({}).save(), RangeError, /^the checkpoint must be one with slot "rms" of variable "a", got undefined$/),
+    bad('a variable that is missing', () => file({ a }), RangeError,
+      'the checkpoint must be one with slot "rms" of variable "b", got undefined'),
+    bad('a variable of another name', () => file({ a, z: b }), RangeError,
+      'variables must be with one named "z", as in the checkpoint, got "a,b"'),
+    bad('a variable of another shape', () => file({ a, b: [[4], [5]] }), RangeError,
+      '"b/rms" in the checkpoint must be F32 of shape [1,2], got "F32 of shape [2,1]"'),
+    bad('other slots', () => file({ a, b }, { centered: false }), RangeError,
+      'the checkpoint must be one with slot "mg" of variable "a", got undefined'),
+    bad('no list of slots', () => writeSafetensors({}, { format: 'rmsprop-wasm', format_version: '1', dialect, counters: '{}' }), TypeError,
+      'slots of the checkpoint must be an array, got undefined'),
+    bad('slots of another kind', () => writeSafetensors({}, { format: 'rmsprop-wasm', format_version: '1', dialect,
+      counters: '{"slots":[7]}' }), TypeError, 'slots of the checkpoint must be an array, got 7'),
+  ];
+};
+const ofCheckpoint = [
+  ...list('variables', { also: ['null'] }).filter(({ what }) => !/array/.test(what)),
+  bad('a tensor', (w) => [w.long, w.b], TypeError, 'variables[0] must be a variable, got Tensor'),
+  bad('a variable twice', (w) => [w.a, w.a], RangeError, 'variable "a" must be in the list once, got Array of length 2'),
+  bad('too few', (w) => [w.b], RangeError, 'variables must be with one named "a", as in the checkpoint, got "b"'),
+  bad('a disposed variable', (w) => [w.a, w.b, w.gone], Error, 'variable "gone" is disposed'),
+  bad('another memory', (w) => [w.a, w.b, w.elsewhere], RangeError,
+    'variable "elsewhere" must be in the memory of variable "a", got Memory'),
+];
+/** A new optimizer that is to take over a checkpoint of `it`, for variables in memory that is full. */
+const full = (/** @type {Any} */ w, /** @type {() => Any} */ make) => {
+  const memory = new Memory({ initialBytes: 65536, maximumBytes: 65536 });
+  const [a, b] = [w.a, w.b].map((v) => variable(v, { name: v.name, memory }));
+  zeros([(65536 - memory.bytesInUse - 64 * 6) / 4], { memory });
+  return /** @type {[string, () => unknown, ErrorType, RegExp]} */ (['more slots than there is memory for', () => {
+    const [fresh, before] = [make(), memory.bytesInUse];
+    try {
+      fresh.load(w.it.save(), { variables: [a, b] });
+    } finally {
+      assert.deepEqual([memory.bytesInUse, fresh.getSlotNames()], [before, []]);
+      fresh.dispose();
+    }
+  }, RangeError, /^memory exhausted: \d+ bytes requested, \d+ of at most 65536 in use$/]);
+};
+
 // ---- TensorFlow 1 ----
 
 const varList = [
@@ -214,6 +275,20 @@ const rows1 = {
       }
     },
     good: (w) => [w.shared.memory, w.sharing.share([w.shared])],
+  },
+  'RMSPropOptimizer#save': {
+    args: [options('save', { variables: flag('variables', { also: ['null'] }), globalStep })],
+    call: ({ it }, given) => it.save(given), good: ({ step }) => [{ variables: true, globalStep: step }], reads: true,
+  },
+  'RMSPropOptimizer#load': {
+    args: [files('tf1', (given) => new v1.RMSPropOptimizer({ learningRate: 1, ...given })),
+      options('load', { variables: ofCheckpoint, globalStep })],
+    call: ({ it }, ...given) => it.load(...given), good: ({ it, step }) => [it.save({ globalStep: step }), { globalStep: step }],
+    more: (w) => [
+      ['a counter that is not in the file', () => w.it.load(w.it.save(), { globalStep: w.step }), TypeError,
+        'global_step of the checkpoint must be an integer in [-2147483648, 2147483647], got undefined'],
+      full(w, () => new v1.RMSPropOptimizer({ learningRate: 1, centered: true })),
+    ],
   },
   'RMSPropOptimizer#dispose': { args: [], call: ({ it }) => it.dispose() },
 };
@@ -374,6 +449,15 @@ const rows2 = {
     },
   },
   'RMSprop#getConfig': { args: [], call: ({ it }) => it.getConfig(), reads: true },
+  'RMSprop#save': {
+    args: [options('save', { variables: flag('variables', { also: ['null'] }) })],
+    call: ({ it }, given) => it.save(given), good: () => [{ variables: true }], reads: true,
+  },
+  'RMSprop#load': {
+    args: [files('keras-legacy', (given) => new legacy.RMSprop(given)), options('load', { variables: ofCheckpoint })],
+    call: ({ it }, ...given) => it.load(...given), good: ({ it }) => [it.save()],
+    more: (w) => [full(w, () => new legacy.RMSprop({ momentum: 0.9, centered: true }))],
+  },
   'RMSprop#dispose': { args: [], call: ({ it }) => it.dispose() },
 };
 

@@ -1,7 +1,7 @@
 /** What the optimizer, clips and schedulers of PyTorch refuse. */
 import { Variable, indexedSlices, tensor, variable } from 'rmsprop-wasm';
 import * as torch from 'rmsprop-wasm/torch';
-import { common, gradientsOfA, things } from './inputs.js';
+import { common, gradientsOfA, stateFiles, things, unsaved } from './inputs.js';
 import { Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, options, plus, surfaceOf,
   testTable } from './table.js';
 
@@ -155,6 +155,10 @@ const rows = {
       }
     }, Error, 'tensor of shape [1,2] is disposed']],
   },
+  'save': { args: [[...unsaved, bad('a disposed tensor', (w) => ({ x: w.goneTensor }), Error, 'tensor of shape [3] is disposed')]],
+    call: (_, given) => torch.save(given), good: (w) => [w.it.stateDict()], reads: true },
+  'load': { args: [[...kind('bytes', 'a Uint8Array', [], { required: true }), ...stateFiles('torch')]],
+    call: (_, given) => torch.load(given), good: (w) => [torch.save(w.it.stateDict())], reads: true },
   'RMSprop#stateDict': {
     args: [], call: ({ it }) => it.stateDict(), reads: true,
     more: (w) => [['an unknown entry of a group', () => {

@@ -43,8 +43,9 @@ test('a step allocates nothing on the JavaScript heap, beyond the number that a 
   ], { encoding: 'utf8' });
   for (const { name, bytesPerStep, allowed } of JSON.parse(output)) {
     t.diagnostic(`${name}: ${bytesPerStep.toFixed(2)} bytes a step`);
-    // A boxed number takes 16 bytes (12 with compressed pointers). What the engine itself allocates while it optimises
-    // is spread over 100 000 steps.
-    assert.ok(bytesPerStep < allowed + 6, `${name}: ${bytesPerStep} bytes a step`);
+    // The median of 21 readings: what the engine allocates when it has optimised a function, up to 170 kB at a time that
+    // the load of the machine decides, is in one or two of them. A boxed number takes 16 bytes (12 with compressed
+    // pointers); a reading itself 256, for 1000 steps at least.
+    assert.ok(bytesPerStep < allowed + 1, `${name}: ${bytesPerStep} bytes a step`);
   }
 });

@@ -3,7 +3,9 @@
  * one model learns from the gradients of the same shares, averaged in the same order.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { RMSprop, schedules } from 'rmsprop-wasm';
 import { ORDER } from '../../web-demo/batches.js';
 import { Exchange } from '../../web-demo/exchange.js';
@@ -88,4 +90,28 @@ test('the weighted sum of an exchange is that in the order of the workers', () =
   const values = Float32Array.of(1, 2, 3);
   assert.equal(exchange.average(values, 0.5, 8), 4);
   assert.deepEqual([...values], [0.5, 1, 1.5]);
+});
+
+test('a worker that a late notify of the round before wakes up goes on waiting for the others', async () => {
+  const buffer = new SharedArrayBuffer(Exchange.bytes(2, 1));
+  // The other worker calls notify, as if for the round before, until this one has slept and been woken up twice; if that
+  // let this one pass, it would be the last to arrive at the second meeting, which sets the count of the arrived to 0.
+  const late = new Worker(`
+    import { workerData } from 'node:worker_threads';
+    import { Exchange } from ${JSON.stringify(new URL('../../web-demo/exchange.js', import.meta.url).href)};
+    const words = new Int32Array(workerData, 0, 2);
+    while (Atomics.load(words, 0) === 0);
+    for (let woken = 0; woken < 2 && Atomics.load(words, 0) === 1;) woken += Atomics.notify(words, 1);
+    new Exchange(workerData, 1, 2, 1).average(Float32Array.of(2), 0.5, 30);
+  `, { eval: true, workerData: buffer, execArgv: ['--input-type=module'] });
+  const ended = once(late, 'exit');
+  await once(late, 'online');
+  const values = Float32Array.of(1);
+  try {
+    assert.equal(new Exchange(buffer, 0, 2, 1).average(values, 0.5, 10), 20);
+    assert.deepEqual([...values], [1.5]);
+    assert.deepEqual(await ended, [0]);
+  } finally {
+    await late.terminate();
+  }
 });
