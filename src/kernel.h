@@ -277,8 +277,8 @@ void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tenso
 /* What is left of a step for a tensor that is not updated in it: the accumulator, which grows where the step only holds
  * and is emptied where other tensors are updated, and the average. */
 void KERNEL(rms_keep)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
-  element *restrict value = tensor->value;
-  const element *restrict gradient = tensor->gradient;
+  element *value = tensor->value; /* the gradient may be the same array */
+  const element *gradient = tensor->gradient;
   element *restrict average = tensor->average;
   element *restrict accumulator = tensor->accumulator;
   const preparation prepare = preparation_of(options);
