@@ -46,10 +46,11 @@ const steps = [
     commands: [
       ['cmake', '-S', '.', '-B', 'build/test', '-G', 'Ninja'],
       ['cmake', '--build', 'build/test'],
-      ['ctest', '--test-dir', 'build/test', '--output-on-failure'],
+      ['ctest', '--test-dir', 'build/test', '--output-on-failure', '--parallel', '2'],
       nodeTests('consumers'),
     ],
   },
+  { name: 'fuzz', commands: [node('tests/fuzz.js', '--seconds', '20', '--seed', '1', '--fresh')] },
   {
     name: 'Node, SIMD kernels',
     commands: [nodeTests('unit', 'golden', 'python')],

@@ -10,15 +10,17 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installManifest } from '../web-demo/install.js';
+import { canFuzz } from './native/lib-fuzzer.js';
 import { python, pythonFolder } from './python/python.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
- * What must be on the machine: a command that succeeds where it is, the Debian packages that bring it, and what for.
+ * What must be on the machine: a command that succeeds where it is, the Debian packages that bring it, and what for; a
+ * name, where it is not the command's.
  * Without one that only `skips`, those tests are skipped; without another there is no testing.
  *
- * @type {{ command: string[], packages: string[], why: string, skips?: boolean }[]}
+ * @type {{ command: string[], packages: string[], why: string, name?: string, skips?: boolean }[]}
  */
 const programs = [
   { command: ['emcc', '--version'], packages: ['emscripten'], why: 'compiles the WebAssembly modules' },
@@ -30,6 +32,19 @@ const programs = [
     command: ['python3', '-c', 'import venv, ensurepip'],
     packages: ['python3', 'python3-venv'],
     why: "runs the checks against Python's own safetensors",
+    skips: true,
+  },
+  {
+    command: canFuzz('clang'),
+    packages: ['clang', 'libclang-rt-dev'],
+    why: 'fuzzes the C interface',
+    name: "clang's libFuzzer",
+    skips: true,
+  },
+  {
+    command: ['valgrind', '--version'],
+    packages: ['valgrind', 'libc6-dbg'],
+    why: 'runs the native tests under memcheck',
     skips: true,
   },
 ];
@@ -58,7 +73,7 @@ function requireNode() {
 function installPrograms() {
   const missing = programs.filter(({ command }) => !succeeds(command));
   if (missing.length === 0) return;
-  for (const { command: [name], why } of missing) console.log(`${name} is missing: it ${why}`);
+  for (const { command, name = command[0], why } of missing) console.log(`${name} is missing: it ${why}`);
 
   const packages = missing.flatMap((program) => program.packages);
   const install = ['apt-get', 'install', '--yes', '--no-install-recommends', ...packages];
@@ -74,7 +89,7 @@ function installPrograms() {
   const needed = missing.filter(({ command, skips }) => !skips && !succeeds(command));
   if (needed.length === 0) return;
   throw new Error([
-    `${needed.map(({ command: [name] }) => name).join(', ')} must be installed. On Debian or Ubuntu:`,
+    `${needed.map(({ command, name = command[0] }) => name).join(', ')} must be installed. On Debian or Ubuntu:`,
     `  sudo apt-get update && sudo ${install.join(' ')}`,
     'Elsewhere: by the package manager, Emscripten by its own installer, emsdk. Then run this again.',
   ].join('\n'));
