@@ -4,8 +4,8 @@
  *
  *     node tests/fuzz.js [--seconds <n>] [--seed <n>] [--fresh] [<input> ...]
  *
- * What finds a way to new code is kept in build/fuzz/corpus and is where the next run begins, unless it is `--fresh`. An input that fails is
- * written to build/fuzz; named as an argument it is run again, alone.
+ * What finds a way to new code is kept in build/fuzz/corpus and is where the next run begins, unless it is `--fresh`. An
+ * input that fails is written to build/fuzz; named as an argument it is run again, alone.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';

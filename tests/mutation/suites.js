@@ -1,0 +1,249 @@
+/**
+ * The tests that a mutant has to get past, in copies of the project. They are those of npm test that are fast and have to
+ * do with what is mutated.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { programOf } from './mutants.js';
+
+/** @typedef {import('./mutants.js').Mutant} Mutant */
+/**
+ * @typedef {'noticed' | 'timed out' | 'survived' | 'invalid' | 'same program'} Outcome a mutant that does not compile, or
+ *   compiles to the same code, is none
+ */
+
+/** Seconds that a command may take; the slowest takes a tenth on an idle machine. */
+const LIMIT = 120;
+
+/** The slots, the call, the options: what everything in JavaScript rests on. */
+const steps = ['step', 'aggregate', 'rmsprop', 'failure', 'memory', 'own-memory', 'loss-scale'];
+const others = ['tensor', 'torch', 'v1', 'legacy', 'optax', 'check', 'model'];
+/** They count what a process does for the first time, so each has one of its own. */
+const alone = ['fast-path', 'kernels-in-use'];
+
+/** What is mutated, and the unit tests that see it first. @type {{ name: string, files: string[], first: string[] }[]} */
+export const areas = [
+  {
+    name: 'kernels',
+    files: ['kernel.h', 'typed_step.h', 'step.c', 'vector.h', 'rules.h', 'contract.h'].map((name) => `src/${name}`),
+    first: [],
+  },
+  {
+    name: 'engine',
+    files: ['engine', 'keras-step', 'updates', 'gradients', 'clip', 'rmsprop'].map((name) => `js/${name}.js`),
+    first: steps,
+  },
+  { name: 'schedules', files: ['js/schedules.js', 'js/math.js'], first: ['schedules', 'math'] },
+  { name: 'reader', files: ['js/safetensors.js', 'js/checkpoint.js'], first: ['safetensors', 'checkpoint'] },
+];
+
+/** The C files of the core, and the programs of tests/native that test it. */
+const core = ['step', 'f32x1', 'f64x1'];
+const programs = [
+  { parts: ['fuzz_kernels', 'fuzz_random', 'reference'], args: '--runs 3000' },
+  { parts: ['contract_test'], args: '' },
+  { parts: ['step_test_float'], args: '' },
+  { parts: ['step_test_double'], args: '' },
+];
+
+/** @param {string} kind 'plain', or 'sane' for one with sanitizers */
+function cc(kind) {
+  const sanitizers = kind === 'sane' ? '-fsanitize=address,undefined -fno-sanitize-recover=all' : '';
+  return `cc -std=c11 -O1 -w -UNDEBUG -ffp-contract=off -fno-math-errno -Iinclude -D_POSIX_C_SOURCE=200809L ${sanitizers}`;
+}
+
+/** @param {string[]} lines @returns {string[]} a command that runs them until one fails */
+function shell(lines) {
+  return ['sh', '-ec', lines.join('\n')];
+}
+
+/** The programs without the core. */
+const compileTests = shell(['mkdir -p build', ...['plain', 'sane'].flatMap((kind) => programs.flatMap(({ parts }) =>
+  parts.map((part) => {
+    const [, name, real] = /** @type {RegExpExecArray} */ (/^(\w+?)(?:_(float|double))?$/.exec(part));
+    return `${cc(kind)} ${real ? `-DREAL=${real}` : ''} -c tests/native/${name}.c -o build/${kind}_${part}.o`;
+  })))]);
+
+/** One copy of the project, in which one mutant at a time lives. */
+export class Copy {
+  #root;
+  #folder;
+  /** What a native compiler made of the kernels. @type {Map<string, Buffer>} */
+  #objects = new Map();
+
+  /**
+   * @param {string} root of the project, which stays as it is
+   * @param {string} folder for the copy
+   */
+  constructor(root, folder) {
+    this.#root = root;
+    this.#folder = folder;
+    rmSync(folder, { recursive: true, force: true });
+    const list = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root });
+    for (const file of list.toString().split('\0').filter((name) => name && existsSync(join(root, name)))) {
+      mkdirSync(dirname(join(folder, file)), { recursive: true });
+      cpSync(join(root, file), join(folder, file));
+    }
+    for (const modules of ['node_modules', 'web-demo/node_modules', 'tests/.venv']) {
+      if (existsSync(join(root, modules))) symlinkSync(join(root, modules), join(folder, modules));
+    }
+  }
+
+  /**
+   * Runs the tests on the project as it is, which have to pass, and keeps what C mutants are compared with.
+   *
+   * @param {boolean} withC
+   * @param {boolean} withScripts
+   */
+  async prepare(withC, withScripts) {
+    if (withC) {
+      await this.#must(compileTests);
+      this.#objects = await this.#compiled();
+      if (await this.#native() !== 'survived') throw new Error('the native tests fail without any mutant');
+    }
+    if (withScripts && await this.#scripts([]) !== 'survived') throw new Error('the tests fail without any mutant');
+  }
+
+  /**
+   * @param {string} folder
+   * @returns {Copy} another copy, as prepared as this one
+   */
+  twin(folder) {
+    const twin = new Copy(this.#root, folder);
+    cpSync(join(this.#folder, 'build'), join(folder, 'build'), { recursive: true });
+    twin.#objects = this.#objects;
+    return twin;
+  }
+
+  /**
+   * @param {Mutant} mutant
+   * @param {string[]} first which unit tests to run before the others
+   * @returns {Promise<Outcome>}
+   */
+  async outcomeOf({ file, text }, first) {
+    const isScript = file.endsWith('.js');
+    if (isScript) {
+      const program = programOf(text);
+      if (program === undefined) return 'invalid';
+      if (program === programOf(readFileSync(join(this.#root, file), 'utf8'))) return 'same program';
+    }
+    writeFileSync(join(this.#folder, file), text);
+    try {
+      return isScript ? await this.#scripts(first) : await this.#ofC();
+    } finally {
+      cpSync(join(this.#root, file), join(this.#folder, file));
+    }
+  }
+
+  /** @returns {Promise<Outcome>} */
+  async #ofC() {
+    const native = await this.#native();
+    if (native !== 'survived') return native;
+    // What the native programs do not see may be seen where there are several lanes.
+    const objects = await this.#compiled();
+    const isSame = [...objects].every(([name, bytes]) => this.#objects.get(name)?.equals(bytes));
+    const generated = 'js/generated/rmsprop.js';
+    try {
+      if (await this.#run([process.execPath, 'src/build.js']) !== 0) return 'invalid';
+      const [before, now] = [this.#root, this.#folder].map((folder) => {
+        const text = readFileSync(join(folder, generated), 'utf8');
+        return text.slice(text.indexOf('export const modules')); // without the hash of the sources
+      });
+      if (before === now) return isSame ? 'same program' : 'survived';
+      const simd = await this.#scripts(['kernels']);
+      return simd === 'survived' ? await this.#scripts([], 'scalar') : simd;
+    } finally {
+      cpSync(join(this.#root, generated), join(this.#folder, generated));
+    }
+  }
+
+  /** Plain, which is quick and notices most, and then with sanitizers. @returns {Promise<Outcome>} */
+  async #native() {
+    for (const kind of ['plain', 'sane']) {
+      const compiled = await this.#run(shell(core.map((name) => `${cc(kind)} -c src/${name}.c -o build/${name}.o`)));
+      if (compiled !== 0) return 'invalid';
+      const objects = core.map((name) => `build/${name}.o`).join(' ');
+      const outcome = await this.#outcome(shell(programs.map(({ parts, args }) =>
+        `${cc(kind)} ${parts.map((part) => `build/${kind}_${part}.o`).join(' ')} ${objects} -lm -o build/program\n`
+        + `build/program ${args}`)));
+      if (outcome !== 'survived') return outcome;
+    }
+    return 'survived';
+  }
+
+  /** @returns {Promise<Map<string, Buffer>>} what a native compiler makes of the kernels, with assertions */
+  async #compiled() {
+    await this.#must(shell(core.map((name) => `${cc('plain')} -O2 -c src/${name}.c -o build/${name}.o`)));
+    return new Map(core.map((name) => [name, readFileSync(join(this.#folder, `build/${name}.o`))]));
+  }
+
+  /**
+   * @param {string[]} first
+   * @param {'simd' | 'scalar'} [kernels]
+   * @returns {Promise<Outcome>}
+   */
+  async #scripts(first, kernels = 'simd') {
+    const unit = [...new Set([...first, ...steps, ...areas.flatMap(({ first }) => first), ...others])];
+    const golden = readdirSync(join(this.#folder, 'tests/golden')).filter((name) => name.endsWith('.test.js'));
+    const groups = [
+      [...unit.map((name) => `tests/unit/${name}.test.js`), ...golden.map((name) => `tests/golden/${name}`)],
+      ...alone.map((name) => [`tests/unit/${name}.test.js`]),
+    ];
+    const reporter = `--test-reporter=${join(this.#folder, 'tests/mutation/first-failure.js')}`;
+    const forced = kernels === 'scalar' ? [`--import=${join(this.#folder, 'tests/force-scalar.js')}`] : [];
+    for (const files of groups) {
+      const command = [process.execPath, reporter, ...forced, 'tests/mutation/run-tests.js', ...files];
+      const outcome = await this.#outcome(command, { RMSPROP_KERNELS: kernels });
+      if (outcome !== 'survived') return outcome;
+    }
+    return 'survived';
+  }
+
+  /**
+   * @param {string[]} command that tests
+   * @param {Record<string, string>} [env]
+   * @returns {Promise<Outcome>}
+   */
+  async #outcome(command, env) {
+    const code = await this.#run(command, env);
+    if (code === undefined) return 'timed out';
+    return code === 0 ? 'survived' : 'noticed';
+  }
+
+  /** @param {string[]} command */
+  async #must(command) {
+    if (await this.#run(command, {}, 'inherit') !== 0) throw new Error(`${command.join(' ')} failed`);
+  }
+
+  /**
+   * @param {string[]} command
+   * @param {Record<string, string>} [env]
+   * @param {'ignore' | 'inherit'} [output]
+   * @returns {Promise<number | undefined>} its exit code, undefined if its time was up
+   */
+  #run([program, ...args], env, output = 'ignore') {
+    return new Promise((resolve, reject) => {
+      const child = spawn(program, args, {
+        cwd: this.#folder,
+        env: { ...process.env, ...env },
+        stdio: ['ignore', 'ignore', output],
+        detached: true, // a group of its own, so that what it started ends with it
+      });
+      let isLate = false;
+      const timer = setTimeout(() => {
+        isLate = true;
+        try {
+          process.kill(-(/** @type {number} */ (child.pid)), 'SIGKILL');
+        } catch {
+          // it has just ended
+        }
+      }, LIMIT * 1000);
+      child.on('error', reject);
+      child.on('close', (code) => {
+        clearTimeout(timer);
+        resolve(isLate ? undefined : code ?? 1);
+      });
+    });
+  }
+}
