@@ -41,6 +41,7 @@ const programs = [
     name: "clang's libFuzzer",
     skips: true,
   },
+  { command: ['llvm-profdata', 'merge', '--help'], packages: ['llvm'], why: 'counts which lines of C the tests reach', skips: true },
   {
     command: ['valgrind', '--version'],
     packages: ['valgrind', 'libc6-dbg'],
