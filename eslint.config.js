@@ -8,7 +8,7 @@ const recommended = jsdoc.configs['flat/recommended-typescript-flavor-error'];
 const publicMethod = 'MethodDefinition:not([key.type="PrivateIdentifier"], [kind=/^(constructor|set)$/])';
 
 export default [
-  { ignores: ['**/node_modules/', '**/generated/', 'build/', 'dist/', 'tests/.venv/'] },
+  { ignores: ['**/node_modules/', '**/generated/', '**/build/', 'dist/', 'tests/.venv/'] },
   js.configs.recommended,
   {
     // The package runs in browsers, workers and Node alike, so it may name only what all of them have.
@@ -22,6 +22,11 @@ export default [
   {
     files: ['src/**', 'tests/**', '*.js'],
     languageOptions: { globals: globals.node },
+  },
+  {
+    // Their functions run in pages.
+    files: ['tests/browsers/**'],
+    languageOptions: { globals: { ...globals.node, ...globals.browser } },
   },
   {
     rules: {

@@ -137,7 +137,7 @@ void rms_step(const rms_step_options *options, const rms_tensor *tensors, size_t
  *
  * The elements of all tensors are numbered through in list order; those from `first` up to, not including, `last` are
  * updated. Ranges that cover every element once give the bits of rms_step, whatever the order and the cuts.
- * Preconditions: first <= last; with a norm clip, rms_sum_squares has been called with the same arguments. */
+ * Preconditions: first <= last; with a norm clip, rms_sum_squares has been called with the same arguments, or what stands for it. */
 void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first, size_t last);
 
 /* rms_prepare - gradients unscaled and accumulated, for callers that change them before the step
@@ -155,6 +155,28 @@ void rms_prepare(const rms_step_options *options, const rms_tensor *tensors, siz
  * The sums run in the order of TensorFlow's reductions, so that norms equal TensorFlow's to the bit, with any number of
  * lanes: four accumulators of 8 elements, a fixed tree above 8 192 elements (src/kernel.h and src/step.c). */
 void rms_sum_squares(const rms_step_options *options, const rms_tensor *tensors, size_t count);
+
+/* rms_sum_squares_range - a part of rms_sum_squares, for callers that divide it among threads
+ *
+ * The sum of each gradient is a tree, whose leaves are the sums of at most 8 192 elements (4 096 of double). The leaves of
+ * all gradients are numbered through in list order; those from `first` up to, not including, `last` are summed, each into
+ * leaves[its number], of the element type. Returns how many leaves there are; with first equal to last nothing is summed
+ * and leaves may be NULL. Ranges that cover every leaf once, and then rms_join_sum_squares, give the bits of
+ * rms_sum_squares.
+ * Preconditions: first <= last; all tensors have one dtype. */
+size_t rms_sum_squares_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first,
+                             size_t last, void *leaves);
+
+/* rms_join_sum_squares - joins the leaves of rms_sum_squares_range into options->sum_squares, in the order of the tree
+ *
+ * Precondition: all leaves have been summed, with the same arguments. */
+void rms_join_sum_squares(const rms_step_options *options, const rms_tensor *tensors, size_t count, const void *leaves);
+
+/* rms_average - the averages alone, for weights that something else than rms_step has changed
+ *
+ * Of each tensor that has an average: a <- ema_momentum * a + (1 - ema_momentum) * x, rounded as by options->rule, and
+ * with RMS_OVERWRITE x <- a. Gradients and accumulators are left as they are. */
+void rms_average(const rms_step_options *options, const rms_tensor *tensors, size_t count);
 
 /* rms_merge_rows - sums the rows of a sparse gradient that have the same index
  *

@@ -19,6 +19,15 @@ import { Tensor, describe, zerosOf } from './tensor.js';
  */
 
 /**
+ * @param {readonly { name: string, size: number }[]} variables
+ * @returns {AggregateInfo['tensors']} where each stands in a buffer of all
+ */
+export function tensorsIn(variables) {
+  let end = 0;
+  return variables.map(({ name, size }) => ({ name, offset: (end += size) - size, length: size }));
+}
+
+/**
  * One block of memory in which every variable's gradient buffer lies, and a second one for what the hook gets, if that
  * is not what the buffers hold.
  */
@@ -44,9 +53,10 @@ export class Arena {
         throw typeError(describe(variable), 'float32 where gradients are aggregated', variable.dtype);
       }
     }
-    let length = 0;
     this.#variables = variables;
-    this.#tensors = variables.map(({ name, size }) => ({ name, offset: (length += size) - size, length: size }));
+    this.#tensors = tensorsIn(variables);
+    const last = this.#tensors[variables.length - 1];
+    const length = last.offset + last.length;
     try {
       for (let i = 0; i <= Number(isApart); i++) this.#blocks.push(zerosOf(memory, 'float32', [length]));
     } catch (error) {

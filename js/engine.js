@@ -21,6 +21,11 @@ import { Tensor, describe, disposedError, isVariable, zerosOf } from './tensor.j
  */
 /** @typedef {{ rows: Tensor, count: number, rowLength: number }} Rows of a sparse gradient */
 /** @typedef {keyof typeof layout.options} OptionField fields of rms_step_options */
+/**
+ * @typedef {object} Pool threads that do the kernels' work together: `ThreadPool` of threads.js
+ * @property {import('./memory.js').Memory} memory the only one that it works on
+ * @property {import('./module.js').Kernels & { check: () => void }} kernels `check` throws if the pool cannot be used
+ */
 
 export const { constants } = layout;
 
@@ -35,6 +40,7 @@ const SCRATCH = 8;
  */
 export class Engine {
   #memory;
+  #pool;
   #kernels;
   #specs;
   #makeZeros;
@@ -75,11 +81,15 @@ export class Engine {
    * @param {boolean} [isChecked] the caller has checked them; with `setValue` before each step anything will do that
    *   has the memory, dtype, shape and size of a variable
    * @param {typeof zerosOf} [makeZeros] makes the slots, where a host owns the memory and all that lies in it
+   * @param {Pool} [pool] see `checkPool`
+   * @throws {RangeError} if the variables are not in the memory of the pool
    */
-  constructor(variables, specs, isChecked = false, makeZeros = zerosOf) {
+  constructor(variables, specs, isChecked = false, makeZeros = zerosOf, pool = undefined) {
     if (!isChecked) checkVariables(variables);
     this.#memory = variables[0].memory;
-    this.#kernels = kernelsOf(this.#memory);
+    if (pool && pool.memory !== this.#memory) throw rangeError('variables', 'in pool.memory', this.#memory);
+    this.#pool = pool;
+    this.#kernels = pool ? pool.kernels : kernelsOf(this.#memory);
     this.#specs = specs;
     this.#makeZeros = makeZeros;
     this.#slots = specs.map(({ name, field }) =>
@@ -107,12 +117,8 @@ export class Engine {
     const slots = this.#specs.map(() => []);
     let block;
     try {
-      this.#specs.forEach(({ initial = 0 }, k) => {
-        for (const variable of added) {
-          const tensor = this.#makeZeros(this.#memory, variable.dtype, variable.shape);
-          slots[k].push(tensor);
-          if (initial) tensor.data.fill(initial);
-        }
+      this.#specs.forEach(({ initial }, k) => {
+        for (const { dtype, shape } of added) slots[k].push(this.#makeZeros(this.#memory, dtype, shape, initial));
       });
       block = this.#memory.allocate(scratchBytes + layout.options.size + count * layout.tensor.size);
     } catch (error) {
@@ -373,9 +379,11 @@ export class Engine {
   /**
    * Writes all addresses into the tensor list. Call it when the last check has passed: `step` uses what it wrote.
    *
-   * @throws {Error} if a variable, its slot or its gradient is disposed; a variable without gradient may be
+   * @throws {Error} if a variable, its slot or its gradient is disposed; a variable without gradient may be; or if the
+   *   pool cannot be used
    */
   place() {
+    this.#pool?.kernels.check();
     this.#refreshViews();
     const words = this.#words;
     for (let i = 0; i < this.#variables.length; i++) {
@@ -485,6 +493,16 @@ export class Engine {
     this.#words = new Uint32Array(buffer, this.#block, bytes / 4);
     this.#doubles = new Float64Array(buffer, this.#block, (this.#tensorsOffset - this.#block) / 8);
   }
+}
+
+/**
+ * @param {any} pool the option of an optimizer
+ * @returns {Pool | undefined} the same
+ * @throws {TypeError} if it is something else
+ */
+export function checkPool(pool) {
+  if (pool !== undefined && !pool?.kernels) throw typeError('pool', 'a ThreadPool', pool);
+  return pool;
 }
 
 /**

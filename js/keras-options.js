@@ -31,6 +31,8 @@ import { LearningRateSchedule, deserialize, serialize } from './schedules.js';
  * @property {import('./arena.js').AggregateGradients} [aggregateGradients] called once an update with all gradients as
  *   one buffer, unscaled and accumulated, to be changed in place; if it returns a promise, use the `…Async` calls. Not
  *   with 'keras-2.11', nor under a dynamic loss scale.
+ * @property {import('./engine.js').Pool} [pool] threads that share the work of each step: a `ThreadPool`, in whose
+ *   memory the variables are
  * @property {'keras' | 'keras-2.11'} [rule] Keras 3, or the arithmetic, averages and defaults of tf.keras 2.11 to 2.15,
  *   which has no loss scale and no accumulation; default 'keras'
  * @property {boolean} [jitCompile] with 'keras-2.11': taken from configs, without effect
@@ -127,7 +129,8 @@ export function withRule(options) {
  * @returns {Record<string, any>} every option in the order of Keras's config, null for what is not given
  */
 export function checkOptions(given, { defaults, isOld }) {
-  knownOptions('RMSprop', given, [...Object.keys(defaults), 'rule', ...(isOld ? [] : ['aggregateGradients'])]);
+  const known = [...Object.keys(defaults), 'rule', 'pool', ...(isOld ? [] : ['aggregateGradients'])];
+  knownOptions('RMSprop', given, known);
   /** @type {Record<string, any>} */
   const options = { ...defaults };
   for (const [name, standard] of Object.entries(defaults)) {

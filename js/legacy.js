@@ -5,7 +5,7 @@
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
-import { Engine, constants } from './engine.js';
+import { Engine, checkPool, constants } from './engine.js';
 import { callLoss, setAll } from './gradients.js';
 import { checkHyperparameter } from './keras-options.js';
 import { camelCase, snakeCase } from './naming.js';
@@ -45,6 +45,8 @@ import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.j
  * @property {number | null} [globalClipnorm] limit of the norm over all gradients; not with clipnorm
  * @property {number | null} [lr] deprecated name of `learningRate`, before which it goes
  * @property {number | null} [decay] the rate is divided by 1 + decay · iterations; default 0
+ * @property {import('./engine.js').Pool} [pool] threads that share the work of each step: a `ThreadPool`, in whose
+ *   memory the variables are
  */
 
 /** What may be a callback, and be assigned later. */
@@ -92,6 +94,7 @@ export class RMSprop {
    */
   #plain;
   #iteration;
+  #pool;
   /** One for each type of variable, for each type has its own rate. @type {Map<DType, Engine>} */
   #engines = new Map();
   /** The slots that are known outside, by variable and name. @type {Map<Variable, Map<string, Tensor>>} */
@@ -113,7 +116,9 @@ export class RMSprop {
    * @throws {RangeError} for NaN, infinity, and what Keras refuses
    */
   constructor(options = {}) {
-    const { name, centered, decay, learningRate, rho, momentum, epsilon, ...clips } = checkOptions(options);
+    const checked = checkOptions(options);
+    const { name, centered, decay, learningRate, rho, momentum, epsilon, pool, ...clips } = checked;
+    this.#pool = checkPool(pool);
     this.#fixed = { name, centered, decay, isFused: typeof momentum === 'function' || momentum > 0 };
     this.#hyper = { learningRate, rho, momentum, decay };
     this.#plain = { ...clips, epsilon: epsilon || DEFAULTS.epsilon };
@@ -619,7 +624,7 @@ export class RMSprop {
       existing.add(variables);
       return existing;
     }
-    const engine = new Engine(variables, this.#specs());
+    const engine = new Engine(variables, this.#specs(), false, undefined, this.#pool);
     engine.setWord('rule', this.#fixed.isFused ? constants.RMS_RULE_TF1 : constants.RMS_RULE_LEGACY);
     this.#engines.set(dtype, engine);
     return engine;
@@ -685,7 +690,7 @@ export class RMSprop {
  * @returns {typeof DEFAULTS & Record<string, any>} every option but lr, null for what is not given
  */
 function checkOptions(given) {
-  knownOptions('RMSprop', given, [...Object.keys(DEFAULTS), 'lr']);
+  knownOptions('RMSprop', given, [...Object.keys(DEFAULTS), 'lr', 'pool']);
   for (const name of /** @type {const} */ ([...CLIPS, 'lr', 'decay'])) {
     const value = given[name];
     if (value != null && finite(name, value) < 0) throw rangeError(name, '>= 0', value);

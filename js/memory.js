@@ -28,6 +28,10 @@ export let countTensor;
  * A growing WebAssembly memory that hands out 64-byte aligned blocks. It takes pages as they are needed, up to its
  * maximum, and reuses what is freed; address 0 is never handed out.
  *
+ * Threads that share one have a `Memory` of their own for it. Each hands out only pages by which it has grown the
+ * memory itself, which no other thread can get: so they need no common list, and no lock that one of them might die
+ * with.
+ *
  * Or the memory of another program, which hands out blocks itself: then it never grows from here.
  */
 export class Memory {
@@ -38,7 +42,9 @@ export class Memory {
   #wasmMemory;
   /** @type {Owner | undefined} */
   #owner;
-  #maximumPages = 0;
+  #maximumPages = MAXIMUM_BYTES / PAGE;
+  /** Pages that blocks are handed out from. */
+  #pages = 0;
   /** Free blocks by address, never two adjacent. @type {{ byteOffset: number, bytes: number }[]} */
   #free = [];
   /** Bytes of each block in use, by address. @type {Map<number, number>} */
@@ -56,6 +62,8 @@ export class Memory {
    * @param {object} [options]
    * @param {number} [options.initialBytes] taken at once, rounded up to pages of 65 536 bytes; default 1 MiB
    * @param {number} [options.maximumBytes] never exceeded, rounded down to pages; default 4 GiB
+   * @param {boolean} [options.shared] whether threads can share it, default false. Bytes 4 to 63 are then locks
+   *   (lock.js). `bytesInUse` and `tensorCount` count this thread's.
    * @param {WebAssembly.Memory} [options.memory] another program's, shared or not, instead of a new one; with
    *   `allocate` and `free`, and without sizes. It is never grown from here; its owner may grow it at any time.
    * @param {(bytes: number) => number} [options.allocate] returns the address of a block of at least that size, a
@@ -64,7 +72,7 @@ export class Memory {
    * @throws {TypeError | RangeError} for an unknown option, one of the wrong kind, or a size out of range
    */
   constructor(options = {}) {
-    knownOptions('Memory', options, ['initialBytes', 'maximumBytes', 'memory', 'allocate', 'free']);
+    knownOptions('Memory', options, ['initialBytes', 'maximumBytes', 'shared', 'memory', 'allocate', 'free']);
     if ('memory' in options || 'allocate' in options || 'free' in options) {
       const { memory, allocate, free, ...sizes } = options;
       if (!(memory instanceof WebAssembly.Memory)) throw typeError('memory', 'a WebAssembly.Memory', memory);
@@ -77,13 +85,33 @@ export class Memory {
       this.#owner = /** @type {Owner} */ ({ allocate, free });
       return;
     }
-    const { initialBytes = 16 * PAGE, maximumBytes = MAXIMUM_BYTES } = options;
+    const { initialBytes = 16 * PAGE, maximumBytes = MAXIMUM_BYTES, shared = false } = options;
+    ofType('shared', shared, 'boolean');
     integer('maximumBytes', maximumBytes, PAGE, MAXIMUM_BYTES);
     this.#maximumPages = Math.floor(maximumBytes / PAGE);
     integer('initialBytes', initialBytes, 0, this.#maximumPages * PAGE);
     const initial = Math.max(1, Math.ceil(initialBytes / PAGE));
-    this.#wasmMemory = new WebAssembly.Memory({ initial, maximum: this.#maximumPages });
+    this.#wasmMemory = new WebAssembly.Memory({ initial, maximum: this.#maximumPages, shared });
+    this.#pages = initial;
     this.#release(ALIGNMENT, initial * PAGE - ALIGNMENT);
+  }
+
+  /**
+   * Joins a memory that another thread has made. What lies in it is reached by `tensorAt`; blocks that are handed out
+   * here are this thread's, and only its `Memory` can free them.
+   *
+   * @param {WebAssembly.Memory} wasmMemory a shared one, as `memory.wasmMemory` of `new Memory({ shared: true })` comes
+   *   by postMessage
+   * @returns {Memory} of the same bytes
+   * @throws {TypeError} for anything else
+   */
+  static from(wasmMemory) {
+    if (!(wasmMemory instanceof WebAssembly.Memory) || wasmMemory.buffer instanceof ArrayBuffer) {
+      throw typeError('wasmMemory', 'a shared WebAssembly.Memory', wasmMemory);
+    }
+    const memory = new Memory({ memory: wasmMemory, allocate: Number, free: Number });
+    memory.#owner = undefined;
+    return memory;
   }
 
   /** @returns {Memory} the memory of every tensor that is made without another; created at first use */
@@ -200,15 +228,18 @@ export class Memory {
     const atEnd = last !== undefined && last.byteOffset + last.bytes === end ? last.bytes : 0;
     const pages = Math.ceil((bytes - atEnd) / PAGE);
     // A quarter more than there is, so that many small requests grow the memory few times; or else just enough.
-    const ample = Math.min(Math.max(pages, Math.ceil(end / PAGE / 4)), this.#maximumPages - end / PAGE);
+    const ample = Math.min(Math.max(pages, Math.ceil(this.#pages / 4)), this.#maximumPages - end / PAGE);
     for (const wanted of ample > pages ? [ample, pages] : [pages]) {
+      let start;
       try {
-        this.#wasmMemory.grow(wanted);
+        start = this.#wasmMemory.grow(wanted) * PAGE;
       } catch {
         continue;
       }
-      this.#release(end, this.buffer.byteLength - end);
-      return /** @type {number} */ (this.#take(bytes));
+      this.#pages += wanted;
+      this.#release(start, wanted * PAGE);
+      // Where another thread has grown it in between, what was at the end is not: then once more.
+      return this.#take(bytes) ?? this.#grow(bytes);
     }
     throw new RangeError(
       `memory exhausted: ${bytes} bytes requested, ${this.#bytesInUse} of at most ${this.#maximumPages * PAGE} in use`,

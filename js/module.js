@@ -1,5 +1,6 @@
 /**
- * The kernels as WebAssembly: the only file that touches `WebAssembly.Module` and `WebAssembly.Instance`.
+ * The kernels as WebAssembly: the only file that touches `WebAssembly.Module` and `WebAssembly.Instance`, but that
+ * worker.js instantiates what it is sent.
  * Nothing is compiled before its first use, and then synchronously.
  */
 import { knownOptions, typeError } from './check.js';
@@ -10,6 +11,10 @@ import { modules } from './generated/rmsprop.js';
  * @property {(options: number, tensors: number, count: number) => void} rms_step
  * @property {(options: number, tensors: number, count: number, first: number, last: number) => void} rms_range
  * @property {(options: number, tensors: number, count: number) => void} rms_sum_squares
+ * @property {(options: number, tensors: number, count: number, first: number, last: number, leaves: number) => number}
+ *   rms_sum_squares_range
+ * @property {(options: number, tensors: number, count: number, leaves: number) => void} rms_join_sum_squares
+ * @property {(options: number, tensors: number, count: number) => void} rms_average
  * @property {(options: number, tensors: number, count: number, out: number) => void} rms_prepare
  * @property {(dtype: number, values: number, indices: number, places: number, count: number,
  *   rowLength: number) => number} rms_merge_rows
@@ -67,13 +72,21 @@ export function kernelsOf(of) {
   const memory = of.wasmMemory;
   let kernels = instances.get(memory);
   if (kernels === undefined) {
-    const kind = memory.buffer instanceof ArrayBuffer ? 'module' : 'sharedModule';
-    const module = (compiled[kind] ??= configuration[kind] ?? compile(kind));
-    const instance = new WebAssembly.Instance(module, { env: { memory } });
+    const instance = new WebAssembly.Instance(moduleFor(memory), { env: { memory } });
     kernels = /** @type {Kernels} */ (/** @type {unknown} */ (instance.exports));
     instances.set(memory, kernels);
   }
   return kernels;
+}
+
+/**
+ * @param {WebAssembly.Memory} memory
+ * @returns {WebAssembly.Module} the kernels for a memory like it, to be instantiated in another thread too
+ * @throws {Error} if the environment forbids WebAssembly
+ */
+export function moduleFor(memory) {
+  const kind = memory.buffer instanceof ArrayBuffer ? 'module' : 'sharedModule';
+  return (compiled[kind] ??= configuration[kind] ?? compile(kind));
 }
 
 /**

@@ -36,11 +36,12 @@ const DEFAULTS = Object.freeze({
 
 /**
  * @param {RmspropOptions} options
+ * @param {readonly string[]} [more] options that are the caller's affair
  * @returns {CheckedOptions} all of them
  * @throws {TypeError | RangeError} for an unknown option, or a value of the wrong kind, NaN or infinite
  */
-export function rmspropOptions(options) {
-  knownOptions('rmsprop', options, Object.keys(DEFAULTS));
+export function rmspropOptions(options, more = []) {
+  knownOptions('rmsprop', options, [...Object.keys(DEFAULTS), ...more]);
   /** @type {Record<string, any>} */
   const all = { ...DEFAULTS };
   for (const [name, value] of Object.entries(options)) if (value !== undefined) all[name] = value;

@@ -30,12 +30,13 @@ const ROUNDINGS = Object.freeze({ float32: Math.fround, float64: (/** @type {num
 export class Form {
   /**
    * @param {unknown} params
+   * @param {Memory} [memory] where typed arrays are copied to if there is no tensor; default `Memory.default`
    * @throws {TypeError | RangeError | Error} if it is no tree of float32 and float64 arrays, those of one memory
    */
-  constructor(params) {
+  constructor(params, memory) {
     const { structure, leaves, paths } = flatten('params', params);
     this.structure = structure;
-    this.memory = leaves.find(isTensor)?.memory ?? Memory.default;
+    this.memory = leaves.find(isTensor)?.memory ?? memory ?? Memory.default;
     /** @type {Spec[]} */
     this.leaves = leaves.map((leaf, i) => {
       const name = `params${paths[i]}`;

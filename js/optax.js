@@ -21,7 +21,7 @@
  * middle of a chain.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
-import { Engine, constants } from './engine.js';
+import { Engine, checkPool, constants } from './engine.js';
 import {
   MAX_COUNT, ask, biasCorrectionOf, given, next, rmspropOptions, scheduleOf, slotsOf,
 } from './optax-options.js';
@@ -143,18 +143,21 @@ function add(out, a, b) {
 class RmspropState extends TransformState {
   #engine;
   #slots;
+  #pool;
   #inputs;
 
   /**
    * @param {Form} form
    * @param {readonly import('./engine.js').SlotSpec[]} slots
+   * @param {import('./engine.js').Pool} [pool]
    */
-  constructor(form, slots) {
+  constructor(form, slots, pool) {
     super(form);
     this.#slots = slots;
+    this.#pool = pool;
     this.#inputs = new Buffers(form);
     const variables = /** @type {any} */ (form.leaves);
-    this.#engine = variables.length ? new Engine(variables, slots, true) : undefined;
+    this.#engine = variables.length ? new Engine(variables, slots, true, undefined, pool) : undefined;
     /** Updates so far. */
     this.count = 0;
   }
@@ -245,7 +248,7 @@ class RmspropState extends TransformState {
 
   /** @returns {RmspropState} */
   clone() {
-    const copy = new RmspropState(this.form, this.#slots);
+    const copy = new RmspropState(this.form, this.#slots, this.#pool);
     copy.count = this.count;
     this.#slots.forEach(({ name }) => copyAll(this.#engine?.slot(name) ?? [], copy.#engine?.slot(name) ?? []));
     return copy;
@@ -273,12 +276,14 @@ class RmspropState extends TransformState {
  * Where optax's number is a traced array, as under inject_hyperparams, it is a float32 and so is 1 - decay: hand over
  * `Math.fround(decay)` to have its bits.
  *
- * @param {RmspropOptions} options
+ * @param {RmspropOptions & { pool?: import('./engine.js').Pool }} options `pool`: threads that share the work of each
+ *   step, a `ThreadPool`; parameters that are tensors are in its memory
  * @returns {Transform}
  * @throws {TypeError | RangeError} for an unknown option, or a value of the wrong kind, NaN or infinite
  */
 export function rmsprop(options) {
-  const all = rmspropOptions(options);
+  const all = rmspropOptions(options, ['pool']);
+  const pool = checkPool(options.pool);
   const { learningRate: rate } = all;
   const slots = slotsOf(all);
   const flags = (all.nesterov ? constants.RMS_NESTEROV : 0) | (all.biasCorrection ? constants.RMS_CORRECT_BIAS : 0);
@@ -299,7 +304,7 @@ export function rmsprop(options) {
   };
 
   return transform({
-    init: (params) => new RmspropState(new Form(params), slots),
+    init: (params) => new RmspropState(new Form(params, pool?.memory), slots, pool),
     prepare(state, params, grads) {
       checkState(state, RmspropState, grads, params);
       if (!state.has(slots)) throw rangeError('state', `one with ${slots.map(({ name }) => name).join(', ')}`, state);

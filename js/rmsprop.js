@@ -6,7 +6,7 @@ import { Arena } from './arena.js';
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { readState, saveState } from './checkpoint.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, sumOfSquares, totalSquares } from './clip.js';
-import { Engine, checkVariables, constants } from './engine.js';
+import { Engine, checkPool, checkVariables, constants } from './engine.js';
 import { gradientsOf, setAll, unzip } from './gradients.js';
 import { autoName, camelCase, snakeCase } from './naming.js';
 import {
@@ -95,6 +95,7 @@ export class RMSprop {
   /** Where the gradients lie, where a hook aggregates them. @type {Arena | undefined} */
   #arena;
   #aggregate;
+  #pool;
   /** Whether a variable is left out of weight decay. @type {(variable: Variable) => boolean} */
   #isExcluded = () => false;
   /** Variables that a warning about a missing gradient has named. @type {Set<Variable>} */
@@ -140,6 +141,7 @@ export class RMSprop {
     this.#generation = generationOf(options);
     this.#aggregate = options.aggregateGradients;
     if (this.#aggregate !== undefined) ofType('aggregateGradients', this.#aggregate, 'function');
+    this.#pool = checkPool(options.pool);
     this.#options = checkOptions(options, this.#generation);
     const { learningRate, emaMomentum, lossScaleFactor = null } = this.#options;
     const { isOld, prefix } = this.#generation;
@@ -235,7 +237,7 @@ export class RMSprop {
       if (other && !(clipnorm > 0) && globalClipnorm > 0) {
         throw typeError(describe(other), `${updated[0].dtype} as the others under globalClipnorm`, other.dtype);
       }
-      const engine = new Engine(updated, this.#slotSpecs());
+      const engine = new Engine(updated, this.#slotSpecs(), true, undefined, this.#pool);
       try {
         for (const variable of overwritten) {
           const { memory, dtype, shape } = variable;

@@ -227,11 +227,12 @@ export class Variable extends Tensor {
    * @param {DType} dtype
    * @param {readonly number[]} shape
    * @param {string} name
-   * @param {boolean} trainable
-   * @param {((variable: Variable) => void) | undefined} constraint
+   * @param {boolean} [trainable]
+   * @param {(variable: Variable) => void} [constraint]
+   * @param {number} [byteOffset] see `Tensor`
    */
-  constructor(memory, dtype, shape, name, trainable, constraint) {
-    super(memory, dtype, shape);
+  constructor(memory, dtype, shape, name, trainable = true, constraint, byteOffset) {
+    super(memory, dtype, shape, byteOffset);
     /** Its name, in checkpoints, messages and `excludeFromWeightDecay`. */
     this.name = name;
     /** Whether a model should hand it to an optimizer. */
@@ -391,7 +392,7 @@ export function variable(values, options = {}) {
 /**
  * Wraps numbers that lie in linear memory already: another program's weights or gradients, or a tensor of another
  * worker. They are neither copied nor changed, and `dispose` frees nothing: they must stay there as long as the tensor
- * is used.
+ * is used. Optimizers can train them where they are.
  *
  * @param {Memory} memory
  * @param {number} byteOffset where they begin, a multiple of their size. A pointer of C above 2 GiB comes out of
@@ -399,13 +400,16 @@ export function variable(values, options = {}) {
  * @param {readonly number[]} shape
  * @param {object} [options]
  * @param {DType} [options.dtype] default float32
- * @returns {Tensor} that array, row-major
+ * @param {string} [options.name] default `tensor_` and the byte offset
+ * @returns {Variable} that array, row-major
  * @throws {TypeError | RangeError} for what is no such place, or one that does not end within the memory as it is now
  */
 export function tensorAt(memory, byteOffset, shape, options = {}) {
-  knownOptions('tensorAt', options, ['dtype']);
+  knownOptions('tensorAt', options, ['dtype', 'name']);
+  const { name = `tensor_${byteOffset}` } = options;
+  ofType('name', name, 'string');
   if (memory === undefined) throw typeError('memory', 'a Memory', memory);
-  const { dtype } = placeOf({ ...options, memory });
+  const { dtype } = placeOf({ dtype: options.dtype, memory });
   const { BYTES_PER_ELEMENT: unit } = ARRAYS[dtype];
   const end = memory.buffer.byteLength - sizeOf(checkShape(shape)) * unit;
   // Not 0: the kernels take it for none.
@@ -415,7 +419,7 @@ export function tensorAt(memory, byteOffset, shape, options = {}) {
   if (byteOffset < unit || byteOffset > end || byteOffset % unit !== 0) {
     throw rangeError('byteOffset', expectation, byteOffset);
   }
-  return new Tensor(memory, dtype, shape, byteOffset);
+  return new Variable(memory, dtype, shape, name, true, undefined, byteOffset);
 }
 
 /**
@@ -504,16 +508,17 @@ export function denseOf(of, { indices, values }) {
 }
 
 /**
- * A tensor of zeros, for code that has checked its arguments.
+ * A tensor of zeros, or another number, for code that has checked its arguments.
  *
  * @param {Memory} memory
  * @param {DType} dtype
  * @param {readonly number[]} shape
+ * @param {number} [value]
  * @returns {Tensor}
  */
-export function zerosOf(memory, dtype, shape) {
+export function zerosOf(memory, dtype, shape, value = 0) {
   const made = new Tensor(memory, dtype, shape);
-  made.data.fill(0);
+  made.data.fill(value);
   return made;
 }
 
@@ -556,9 +561,7 @@ export function disposedError(tensor) {
 function filled(name, shape, options, value) {
   knownOptions(name, options, PLACE_OPTIONS);
   const { dtype, memory } = placeOf(options);
-  const made = new Tensor(memory, dtype, checkShape(shape));
-  made.data.fill(value);
-  return made;
+  return zerosOf(memory, dtype, checkShape(shape), value);
 }
 
 /**

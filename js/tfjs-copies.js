@@ -1,6 +1,7 @@
 /**
  * Steps in a memory of our own, for backends whose values can be read at once but not be worked on where they are:
- * variables and gradients are copied in, variables out. A variable that nobody else has changed since is not copied in.
+ * variables and gradients are copied in, variables out. Anybody may have changed a variable since the last step, also
+ * where it lies, so it is copied in each time.
  */
 import { Memory } from './memory.js';
 import { Variable } from './tensor.js';
@@ -17,15 +18,13 @@ import { KernelPath } from './tfjs-kernels.js';
  */
 export class Copies extends KernelPath {
   #tf;
-  /** The buffer of each variable that its copy equals. @type {WeakMap<TFVariable, object>} */
-  #known = new WeakMap();
 
   /**
    * @param {TF} tf
    * @param {readonly import('./engine.js').SlotSpec[]} specs
    */
   constructor(tf, specs) {
-    super(specs);
+    super(tf, specs);
     this.#tf = tf;
   }
 
@@ -78,18 +77,13 @@ export class Copies extends KernelPath {
    * @param {readonly TFVariable[]} written the variables that it changes
    */
   step(written) {
-    for (const [variable, mirror] of this.adapters) {
-      if (this.#known.get(variable) === variable.dataId) continue;
-      mirror.data.set(variable.dataSync());
-      this.#known.set(variable, variable.dataId);
-    }
+    for (const [variable, mirror] of this.adapters) mirror.data.set(variable.dataSync());
     this.engine.place();
     this.engine.step();
     for (const variable of written) {
       const value = this.#tf.tensor(this.adapterOf(variable).data.slice(), variable.shape);
       variable.assign(value);
       value.dispose();
-      this.#known.set(variable, variable.dataId);
     }
   }
 

@@ -3,8 +3,12 @@
  * for each variable.
  */
 import { Engine } from './engine.js';
+import { zerosOf } from './tensor.js';
 
+/** @typedef {import('./tfjs.js').TF} TF */
+/** @typedef {import('./tfjs.js').TFTensor} TFTensor */
 /** @typedef {import('./tfjs.js').TFVariable} TFVariable */
+/** @typedef {Pick<TFTensor, 'data' | 'dataSync' | 'dispose'>} Readable a tensor, or what can be read like one */
 /** @typedef {import('./engine.js').SlotSpec} SlotSpec */
 /** @typedef {import('./tensor.js').Variable} Variable */
 
@@ -14,6 +18,7 @@ import { Engine } from './engine.js';
  * @template {Variable} A what stands for a variable
  */
 export class KernelPath {
+  #tf;
   #specs;
   #makeZeros;
   /** @type {Map<TFVariable, A>} */
@@ -22,10 +27,12 @@ export class KernelPath {
   #engine;
 
   /**
+   * @param {TF} tf
    * @param {readonly SlotSpec[]} specs
    * @param {ConstructorParameters<typeof Engine>[3]} [makeZeros] makes the slots
    */
-  constructor(specs, makeZeros) {
+  constructor(tf, specs, makeZeros) {
+    this.#tf = tf;
     this.#specs = specs;
     this.#makeZeros = makeZeros;
   }
@@ -79,6 +86,25 @@ export class KernelPath {
     return this.engine.indexOf(this.adapterOf(variable));
   }
 
+  /**
+   * @returns {Readable} the gradients of the step, unscaled and accumulated, one variable after the other; zeros for a
+   *   variable that has none
+   * @throws {RangeError} if the memory is exhausted
+   */
+  gather() {
+    const { variables } = this.engine;
+    const length = variables.reduce((total, { size }) => total + size, 0);
+    const all = zerosOf(variables[0].memory, 'float32', [length]);
+    try {
+      this.engine.place();
+      this.engine.prepare(all.byteOffset);
+      const values = all.data.slice();
+      return { dataSync: () => values, data: async () => values, dispose() {} };
+    } finally {
+      all.dispose();
+    }
+  }
+
   /** Drops the gradients of the step. */
   unstage() {
     for (let i = 0; i < this.engine.variables.length; i++) this.engine.setGradient(i, null);
@@ -91,6 +117,25 @@ export class KernelPath {
    */
   read(name, variable) {
     return /** @type {Float32Array} */ (this.engine.slot(name)[this.indexOf(variable)].data.slice());
+  }
+
+  /**
+   * @param {string} name of a slot
+   * @param {TFVariable} variable
+   * @returns {TFTensor} a copy of what it holds
+   */
+  tensorOf(name, variable) {
+    return this.#tf.tensor(this.read(name, variable), variable.shape);
+  }
+
+  /**
+   * Copies a variable into a slot of it.
+   *
+   * @param {string} name
+   * @param {TFVariable} variable
+   */
+  copyInto(name, variable) {
+    this.write(name, variable, variable.dataSync());
   }
 
   /**

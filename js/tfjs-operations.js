@@ -1,6 +1,6 @@
 /**
  * Steps by operations of TensorFlow.js, on the device, for backends whose memory the kernels cannot reach: the rule of
- * include/rmsprop.h, equal to rounding. Nothing is read back.
+ * include/rmsprop.h, equal to rounding. Nothing is read back, but by `read`, when the state moves to another backend.
  */
 import { constants } from './engine.js';
 
@@ -119,6 +119,19 @@ export class Operations {
     this.#gradients = gradients;
   }
 
+  /**
+   * @returns {TFTensor} the gradients of the step, unscaled and accumulated, one variable after the other; zeros for a
+   *   variable that has none
+   */
+  gather() {
+    const tf = this.#tf;
+    return tf.keep(tf.tidy(() => {
+      const prepared = this.#prepared();
+      return tf.concat(this.#variables.map((variable) => tf.reshape(prepared.get(variable) ?? tf.zeros(variable.shape),
+        [variable.size])));
+    }));
+  }
+
   /** Drops the gradients of the step. */
   unstage() {
     this.#gradients = new Map();
@@ -159,9 +172,9 @@ export class Operations {
     /** @type {Map<TFVariable, TFTensor>} */
     const prepared = new Map();
     for (const [variable, gradient] of this.#gradients) {
-      const accumulator = this.#slots.get(variable)?.accumulator;
+      const accumulator = this.#has(constants.RMS_PREPARED) ? undefined : this.#slots.get(variable)?.accumulator;
       let g = tf.reshape(gradient, variable.shape);
-      if (this.#has(constants.RMS_UNSCALE)) g = tf.div(g, scale);
+      if (this.#has(constants.RMS_UNSCALE) && !this.#has(constants.RMS_PREPARED)) g = tf.div(g, scale);
       if (accumulator) g = tf.add(g, accumulator);
       if (accumulator && !this.#has(constants.RMS_HOLD)) g = tf.div(g, steps);
       prepared.set(variable, g);
@@ -209,7 +222,7 @@ export class Operations {
     if (slots.accumulator && !holds) changed.accumulator = tf.zeros(variable.shape);
     if (gradient && holds) changed.accumulator = gradient;
     else if (gradient) this.#move(variable, slots, gradient, changed);
-    if (slots.average) {
+    if (slots.average && (gradient || this.#options.rule !== constants.RMS_RULE_KERAS_2_11)) {
       // a <- ema_momentum a + (1 - ema_momentum) x
       changed.average = tf.add(tf.mul(slots.average, beta), tf.mul(changed.value, 1 - beta));
       if (this.#has(constants.RMS_OVERWRITE)) changed.value = tf.clone(changed.average);
@@ -256,6 +269,15 @@ export class Operations {
   }
 
   /**
+   * @param {string} name of a slot
+   * @param {TFVariable} variable
+   * @returns {TFTensor} a copy of what it holds
+   */
+  tensorOf(name, variable) {
+    return this.#tf.clone(this.#slot(name, variable).tensor);
+  }
+
+  /**
    * Fills a slot.
    *
    * @param {string} name
@@ -263,8 +285,27 @@ export class Operations {
    * @param {Float32Array} values
    */
   write(name, variable, values) {
+    this.#replace(name, variable, this.#tf.tensor(values.slice(), variable.shape));
+  }
+
+  /**
+   * Copies a variable into a slot of it.
+   *
+   * @param {string} name
+   * @param {TFVariable} variable
+   */
+  copyInto(name, variable) {
+    this.#replace(name, variable, this.#tf.clone(variable));
+  }
+
+  /**
+   * @param {string} name
+   * @param {TFVariable} variable
+   * @param {TFTensor} by
+   */
+  #replace(name, variable, by) {
     const { slots, field, tensor } = this.#slot(name, variable);
-    slots[field] = this.#tf.keep(this.#tf.tensor(values.slice(), variable.shape));
+    slots[field] = this.#tf.keep(by);
     tensor.dispose();
   }
 

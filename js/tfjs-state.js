@@ -75,7 +75,8 @@ export class State {
    * changed.
    *
    * @param {readonly TFVariable[]} variables
-   * @returns {{ path: Path, isChanged: boolean }} the path that has them; changed: what it was told is to be told again
+   * @returns {{ path: Path, isChanged: boolean, fresh: readonly TFVariable[] }} the path that has them; changed: what
+   *   it was told is to be told again; fresh: those whose slots are zeros
    * @throws {RangeError} if loaded slots do not fit, or the memory is exhausted
    */
   meet(variables) {
@@ -100,7 +101,7 @@ export class State {
     }
     const isChanged = this.#isStale;
     this.#isStale = false;
-    return { path, isChanged };
+    return { path, isChanged, fresh: added.filter((variable) => !loaded.has(variable)) };
   }
 
   /** @returns {Path} for the backend in use, with all that is known */
@@ -110,7 +111,9 @@ export class State {
     try {
       if (known.length > 0) path.add(known);
       for (const variable of known) {
-        for (const { name } of this.#specs) path.write(name, variable, this.read(name, variable));
+        for (const { name } of this.#specs) {
+          path.write(name, variable, /** @type {Path} */ (this.#path).read(name, variable));
+        }
       }
     } catch (error) {
       path.dispose();
@@ -125,26 +128,29 @@ export class State {
   /**
    * @param {string} name of a slot
    * @param {TFVariable} variable that is known
-   * @returns {Float32Array} a copy of what it holds
+   * @returns {TFTensor} a copy of what it holds
    */
-  read(name, variable) {
-    return /** @type {Path} */ (this.#path).read(name, variable);
+  tensorOf(name, variable) {
+    return /** @type {Path} */ (this.#path).tensorOf(name, variable);
   }
 
-  /** @returns {Entry[]} copies of all slots, and of those whose variables have not come yet */
+  /**
+   * @returns {{ name: string, tensor: TFTensor }[]} copies of all slots, and of those whose variables have not come
+   *   yet, in the order of tfjs
+   */
   save() {
-    const known = this.variables.map((variable) => ({
-      name: variable.name,
-      shape: variable.shape,
-      slots: Object.fromEntries(this.#specs.map(({ name }) => [name, this.read(name, variable)])),
-    }));
-    return [...known, ...this.#pending];
+    const { variables } = this;
+    return this.#specs.flatMap(({ name: slot }) => [
+      ...variables.map((variable) => ({ name: `${variable.name}/${slot}`, tensor: this.tensorOf(slot, variable) })),
+      ...this.#pending.map(({ name, shape, slots }) =>
+        ({ name: `${name}/${slot}`, tensor: this.#tf.tensor(slots[slot].slice(), shape) })),
+    ]);
   }
 
   /**
    * Takes over slots: those of known variables now, or else of the first that come.
    *
-   * @param {Entry[]} entries
+   * @param {Entry[]} entries none at all: all slots start anew
    * @throws {RangeError} if variables are known and the entries are not theirs; nothing is written then
    */
   load(entries) {
@@ -152,7 +158,8 @@ export class State {
     const before = this.#pending;
     this.#pending = entries;
     this.#isNamed = false;
-    if (variables.length === 0) return;
+    if (entries.length === 0) this.#forget();
+    if (variables.length === 0 || entries.length === 0) return;
     try {
       if (entries.length !== variables.length) {
         throw rangeError('weights', `those of ${variables.length} variables`, entries.length);
@@ -165,6 +172,12 @@ export class State {
       throw error;
     }
     this.#pending = [];
+  }
+
+  /** Forgets all variables: when they come again, their slots are zeros. */
+  #forget() {
+    for (const variable of this.#variables) this.#path?.remove(variable);
+    this.#variables.clear();
   }
 
   /**

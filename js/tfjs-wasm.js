@@ -1,6 +1,7 @@
 /**
- * Steps inside the memory of TensorFlow.js's wasm backend: the kernels work on the variables' own bytes, and the slots
- * are tensors of TensorFlow.js. The only file that knows private parts of that backend.
+ * Steps inside the memory of TensorFlow.js's wasm backend, shared by its threads or not: the kernels work on the
+ * variables' own bytes, and the slots are tensors of TensorFlow.js. The only file that knows private parts of that
+ * backend.
  */
 import { Memory } from './memory.js';
 import { KernelPath } from './tfjs-kernels.js';
@@ -24,7 +25,6 @@ export function hostOf(tf) {
   const has = typeof dataIdMap?.get === 'function' && typeof wasm?.tfjs?.registerTensor === 'function'
     && typeof wasm.tfjs.disposeData === 'function' && memory instanceof WebAssembly.Memory;
   if (!has) return 'this version of its wasm backend has none of the private parts that this needs';
-  if (!(memory.buffer instanceof ArrayBuffer)) return 'the memory of its wasm backend is shared by threads';
   let host = hosts.get(backend);
   if (host === undefined) hosts.set(backend, (host = new Host(tf, backend, memory)));
   return host;
@@ -182,7 +182,7 @@ export class InPlace extends KernelPath {
    * @param {readonly import('./engine.js').SlotSpec[]} specs
    */
   constructor(tf, host, specs) {
-    super(specs, (_, __, shape) => /** @type {any} */ (host.zeros(shape)));
+    super(tf, specs, (_, __, shape) => /** @type {any} */ (host.zeros(shape)));
     this.#tf = tf;
     this.#host = host;
   }
@@ -222,6 +222,17 @@ export class InPlace extends KernelPath {
     return false;
   }
 
+  /** @returns {import('./tfjs-kernels.js').Readable} see KernelPath */
+  gather() {
+    this.#bring();
+    return super.gather();
+  }
+
+  /** Brings all variables here: from another backend they come when they are asked for, and the memory may grow. */
+  #bring() {
+    for (const adapter of this.adapters.values()) if (!adapter.isDisposed) this.#host.record(adapter.tensor);
+  }
+
   /**
    * One step, of all variables.
    *
@@ -229,8 +240,7 @@ export class InPlace extends KernelPath {
    */
   step(written) {
     for (const variable of written) this.#host.own(variable);
-    // A tensor of another backend comes here when it is asked for, and the memory may grow for it: not within `place`.
-    for (const adapter of this.adapters.values()) if (!adapter.isDisposed) this.#host.record(adapter.tensor);
+    this.#bring();
     this.engine.place();
     this.engine.step();
     for (const variable of written) this.#host.invalidate(variable);

@@ -2,10 +2,11 @@
  * RMSprop as an optimizer of TensorFlow.js: its names, defaults, calls and weights, with the options of Keras's RMSprop
  * besides. How variables are updated is for the files tfjs-….js; `tf` itself is handed in, nothing of it is imported.
  */
+import { tensorsIn } from './arena.js';
 import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { constants } from './engine.js';
 import {
-  GENERATIONS, HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, revive,
+  HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive,
 } from './keras-options.js';
 import { exclusionOf, restoring, writeConstants } from './keras-step.js';
 import { snakeCase } from './naming.js';
@@ -28,9 +29,9 @@ import { State } from './tfjs-state.js';
  *   `tf.Variable`
  */
 /**
- * @typedef {'add' | 'addN' | 'backend' | 'clone' | 'dispose' | 'div' | 'engine' | 'fill' | 'getBackend' | 'keep'
- *   | 'lessEqual' | 'maximum' | 'minimum' | 'mul' | 'reshape' | 'scalar' | 'sqrt' | 'square' | 'sub' | 'sum' | 'tensor'
- *   | 'tidy' | 'where' | 'zeros'} TFFunction
+ * @typedef {'add' | 'addN' | 'backend' | 'clone' | 'concat' | 'dispose' | 'div' | 'engine' | 'fill' | 'getBackend'
+ *   | 'keep' | 'lessEqual' | 'maximum' | 'minimum' | 'mul' | 'reshape' | 'scalar' | 'sqrt' | 'square' | 'sub' | 'sum'
+ *   | 'tensor' | 'tidy' | 'where' | 'zeros'} TFFunction
  */
 /**
  * @typedef {Record<TFFunction, (...args: any[]) => any> & {
@@ -41,23 +42,32 @@ import { State } from './tfjs-state.js';
 /** @typedef {{ name: string, tensor: TFTensor }} NamedTensor */
 /** @typedef {import('./keras-options.js').Rate} Rate */
 /** @typedef {import('./keras-options.js').Hyperparameter} Hyperparameter */
-/** @typedef {'learningRate' | 'rule' | 'aggregateGradients' | 'jitCompile' | 'isLegacyOptimizer'} NotCommon */
-/** @typedef {Omit<import('./keras-options.js').RMSpropOptions, NotCommon>} CommonOptions */
+/** @typedef {Omit<import('./keras-options.js').RMSpropOptions, 'learningRate'>} CommonOptions */
 /**
  * @typedef {object} OwnOptions
  * @property {Rate} learningRate a number, a schedule, or a callback that gets the number of `applyGradients` calls
  *   before this one
  * @property {Hyperparameter} [decay] of the mean square, default 0.9; `rho` is another name of it
  */
-/** @typedef {CommonOptions & OwnOptions} TFRMSpropOptions the options of the main entry's RMSprop, but for its hook */
+/** @typedef {CommonOptions & OwnOptions} TFRMSpropOptions the options of the main entry's RMSprop */
 /**
  * @typedef {object} RMSpropExtension what the optimizer has beyond `tf.Optimizer`
  * @property {Rate} learningRate the current rate; to be set, as the main entry's RMSprop has it
  * @property {number} iterations updates made
+ * @property {(variableGradients: Record<string, any> | NamedTensor[]) => Promise<number>} applyGradientsAsync with an
+ *   `aggregateGradients` that may be asynchronous
  * @property {<R>(fn: () => R) => R} withAverages runs a function, sync or async, on the averages
  * @property {() => void} finalizeVariableValues copies the averages into the variables, for good
  * @property {(options: { variables?: readonly TFVariable[], names?: RegExp | string | readonly (RegExp | string)[] })
  *   => void} excludeFromWeightDecay leaves variables out of weight decay
+ */
+
+/**
+ * @typedef {object} Update what a call is about to do
+ * @property {readonly TFVariable[]} variables
+ * @property {Map<TFVariable, TFTensor>} [gradients] unless there is a hook that gets them
+ * @property {import('./tfjs-kernels.js').Readable} [gathered] what the hook is to get
+ * @property {Float32Array} [flat] what the hook has, or leaves, of all gradients
  */
 
 /** tfjs's name of each slot by the kernels' name, in the order of its weights, then those that it does not have. */
@@ -69,8 +79,6 @@ const NAMES = Object.freeze(/** @type {Record<string, string>} */ ({
   accumulator: 'gradient_accumulator',
 }));
 
-const { defaults, ...GENERATION } = GENERATIONS.keras;
-const OPTIONS = Object.freeze([...Object.keys(defaults), 'decay']);
 const DISPOSED = 'it is disposed';
 
 /** The class made for each `tf`. @type {WeakMap<object, any>} */
@@ -122,17 +130,18 @@ export function register(tf) {
 
 /**
  * @param {unknown} given
+ * @param {ReturnType<typeof generationOf>} generation
  * @returns {Record<string, any>} Keras's options, checked
  */
-function optionsOf(given) {
-  knownOptions('rmsprop', given, OPTIONS);
+function optionsOf(given, generation) {
+  knownOptions('rmsprop', given, [...Object.keys(generation.defaults), 'decay', 'rule', 'aggregateGradients']);
   const { decay, ...others } = /** @type {Record<string, any>} */ (given);
   if (others.learningRate == null) throw new Error('learningRate for RMSPropOptimizer must be defined.');
   if (decay !== undefined) {
     if (others.rho !== undefined) throw new TypeError('decay and rho are one option, got both');
     checkHyperparameter('decay', decay);
   }
-  return checkOptions({ ...others, rho: decay ?? others.rho }, GENERATIONS.keras);
+  return checkOptions({ ...others, rho: decay ?? others.rho }, generation);
 }
 
 /**
@@ -166,6 +175,9 @@ function makeClass(tf) {
     static className = 'RMSpropWasm';
 
     #options;
+    #generation;
+    /** @type {import('./arena.js').AggregateGradients | undefined} */
+    #aggregate;
     #specs;
     #state;
     #flags = 0;
@@ -181,7 +193,10 @@ function makeClass(tf) {
     /** @param {TFRMSpropOptions} options */
     constructor(options) {
       super();
-      this.#options = optionsOf(options);
+      this.#generation = generationOf(options);
+      this.#options = optionsOf(options, this.#generation);
+      this.#aggregate = options.aggregateGradients;
+      if (this.#aggregate !== undefined) ofType('aggregateGradients', this.#aggregate, 'function');
       this.#specs = specsOf(this.#options);
       this.#state = new State(tf, this.#specs);
       this.iterations_ = 0;
@@ -217,7 +232,7 @@ function makeClass(tf) {
      */
     computeGradients(f, varList) {
       const { lossScaleFactor: scale } = this.#options;
-      if (scale === null) return super.computeGradients(f, varList);
+      if (scale == null) return super.computeGradients(f, varList);
       const { value: scaled, grads } = super.computeGradients(() => tf.mul(f(), scale), varList);
       const value = tf.div(scaled, scale);
       scaled.dispose();
@@ -233,31 +248,121 @@ function makeClass(tf) {
      */
     applyGradients(variableGradients) {
       this.#ready('applyGradients');
-      const { variables, gradients } = updatesOf(tf, variableGradients);
-      const { emaOverwriteFrequency, gradientAccumulationSteps: steps, emaMomentum, useEma } = this.#options;
-      const calls = this.iterations_;
-      const holds = Boolean(steps) && (calls + 1) % steps !== 0;
-      const updates = this.#updatesIn(calls);
-      const numbers = holds ? [] : this.#ask(calls);
-      if (variables.length > 0) {
-        const { path, isChanged } = this.#state.meet(variables);
-        if (isChanged) this.#tellPath(path);
-        const overwrites = useEma && emaOverwriteFrequency && (updates + 1) % emaOverwriteFrequency === 0;
-        try {
-          path.stage(gradients);
-          this.#asked.forEach(({ field }, i) => holds || path.engine.setNumber(field, numbers[i]));
-          // Keras's first average is a copy.
-          path.engine.setNumber('ema_momentum', updates ? emaMomentum : 0);
-          path.engine.setWord('flags', this.#flags | (holds ? constants.RMS_HOLD : 0)
-            | (overwrites ? constants.RMS_OVERWRITE : 0));
-          let written = holds ? [] : [...gradients.keys()];
-          if (overwrites) written = [...this.#state.variables];
-          path.step(written);
-        } finally {
-          path.unstage();
+      const update = this.#begin(variableGradients);
+      if (update.gathered) {
+        const { settled } = this.#whileBlocked('aggregateGradients runs', () =>
+          ({ settled: this.#runHook(update, update.gathered?.dataSync()) }));
+        if (typeof settled?.then === 'function') {
+          settled.then(undefined, () => {}); // it is not waited for, and this is what is reported
+          throw new TypeError('aggregateGradients must be synchronous here, got a promise: use applyGradientsAsync');
         }
       }
+      this.#finish(update);
+    }
+
+    /**
+     * `applyGradients` with an `aggregateGradients` that may be asynchronous. The gradients may be disposed as soon as
+     * it has returned its promise. Until that settles, all other calls throw.
+     *
+     * @param {Record<string, TFTensor> | NamedTensor[]} variableGradients
+     * @returns {Promise<number>} `iterations` after it
+     */
+    async applyGradientsAsync(variableGradients) {
+      this.#ready('applyGradientsAsync');
+      const update = this.#begin(variableGradients);
+      if (update.gathered) {
+        await this.#whileBlocked('aggregateGradients has not settled', async () =>
+          this.#runHook(update, await update.gathered?.data()));
+      }
+      this.#finish(update);
+      return this.iterations;
+    }
+
+    /**
+     * Checks what a call is given. Nothing is written.
+     *
+     * @param {unknown} variableGradients
+     * @returns {Update} with what the hook is to get, if there is one and the call is more than a part of an update
+     */
+    #begin(variableGradients) {
+      const { variables, gradients } = updatesOf(tf, variableGradients);
+      if (!this.#aggregate || variables.length === 0 || this.#holds) return { variables, gradients };
+      const path = this.#meet(variables);
+      try {
+        path.stage(gradients);
+        path.engine.setWord('flags', this.#flags);
+        return { variables: this.#state.variables, gathered: path.gather() };
+      } finally {
+        path.unstage();
+      }
+    }
+
+    /**
+     * @param {Update} update gets what the hook has, or leaves, of all gradients
+     * @param {Float32Array} values gathered
+     * @returns {void | Promise<void>}
+     */
+    #runHook(update, values) {
+      update.gathered?.dispose();
+      update.flat = values.slice();
+      return this.#aggregate?.(update.flat, { step: this.iterations_, tensors: tensorsIn(update.variables) });
+    }
+
+    /**
+     * Everything that can fail comes before the step.
+     *
+     * @param {Update} update
+     */
+    #finish({ variables: met, gradients: given, flat }) {
+      const { emaOverwriteFrequency, emaMomentum, useEma } = this.#options;
+      const calls = this.iterations_;
+      const holds = this.#holds;
+      const updates = this.#updatesIn(calls);
+      const numbers = holds ? [] : this.#ask(calls);
+      const variables = met.filter(({ isDisposed }) => !isDisposed); // while the hook was waited for
+      const gradients = given ?? tensorsOf(tf, met, /** @type {Float32Array} */ (flat));
+      try {
+        if (variables.length > 0) {
+          const path = this.#meet(variables);
+          const overwrites = useEma && emaOverwriteFrequency && (updates + 1) % emaOverwriteFrequency === 0;
+          try {
+            path.stage(gradients);
+            this.#asked.forEach(({ field }, i) => holds || path.engine.setNumber(field, numbers[i]));
+            // Keras's first average is a copy; tf.keras's starts as one.
+            path.engine.setNumber('ema_momentum', updates || this.#generation.isOld ? emaMomentum : 0);
+            path.engine.setWord('flags', this.#flags | (holds ? constants.RMS_HOLD : 0)
+              | (flat ? constants.RMS_PREPARED : 0) | (overwrites ? constants.RMS_OVERWRITE : 0));
+            let written = holds ? [] : [...gradients.keys()];
+            if (overwrites) written = [...this.#state.variables];
+            path.step(written);
+          } finally {
+            path.unstage();
+          }
+        }
+      } finally {
+        if (flat) tf.dispose([...gradients.values()]);
+      }
       this.incrementIterations();
+    }
+
+    /** @returns {boolean} whether the next call only accumulates */
+    get #holds() {
+      const { gradientAccumulationSteps: steps } = this.#options;
+      return Boolean(steps) && (this.iterations_ + 1) % steps !== 0;
+    }
+
+    /**
+     * @param {readonly TFVariable[]} variables
+     * @returns {import('./tfjs-state.js').Path} that has slots for them and knows the options
+     */
+    #meet(variables) {
+      const { path, isChanged, fresh } = this.#state.meet(variables);
+      if (isChanged) this.#tellPath(path);
+      // An average that begins later begins as a copy.
+      if (this.#options.useEma && (this.#generation.isOld || this.#updatesIn(this.iterations_) > 0)) {
+        for (const variable of fresh) path.copyInto(NAMES.average, variable);
+      }
+      return path;
     }
 
     /**
@@ -291,12 +396,21 @@ function makeClass(tf) {
      * @returns {number[]} what callbacks and schedules say
      */
     #ask(calls) {
-      this.#blocked = 'a callback runs';
-      try {
-        return this.#sources().map(({ name, source }) => evaluate(name, source, calls));
-      } finally {
+      return this.#whileBlocked('a callback runs', () =>
+        this.#sources().map(({ name, source }) => evaluate(name, source, calls)));
+    }
+
+    /**
+     * @template R
+     * @param {string} why
+     * @param {() => R} fn sync or async
+     * @returns {R} what it returns; meanwhile no call can be made
+     */
+    #whileBlocked(why, fn) {
+      this.#blocked = why;
+      return restoring(fn, () => {
         this.#blocked = undefined;
-      }
+      });
     }
 
     /** @returns {{ name: string, source: any }[]} the hyperparameters that are no numbers, in the order of `#asked` */
@@ -310,7 +424,7 @@ function makeClass(tf) {
       const engine = path?.engine;
       if (!path || !engine) return;
       ({ flags: this.#flags, asked: this.#asked } = writeConstants(
-        engine, this.#options, this.#options.lossScaleFactor, GENERATION,
+        engine, this.#options, this.#options.lossScaleFactor ?? null, this.#generation,
       ));
       for (const variable of this.#state.variables) {
         engine.setKeepsWeights(path.indexOf(variable), this.#isExcluded(variable));
@@ -324,14 +438,8 @@ function makeClass(tf) {
     async getWeights() {
       this.#ready('getWeights');
       for (const tensor of this.#weights) tensor.dispose();
-      const entries = this.#state.save();
-      const named = [{ name: 'iter', tensor: tf.keep(tf.scalar(this.iterations_, 'int32')) }];
-      for (const { name: slot } of this.#specs) {
-        for (const { name, shape, slots } of entries) {
-          named.push({ name: `${name}/${slot}`, tensor: tf.keep(tf.tensor(slots[slot].slice(), shape)) });
-        }
-      }
-      this.#weights = named.map(({ tensor }) => tensor);
+      const named = [{ name: 'iter', tensor: tf.scalar(this.iterations_, 'int32') }, ...this.#state.save()];
+      this.#weights = named.map(({ tensor }) => tf.keep(tensor));
       return named;
     }
 
@@ -359,10 +467,12 @@ function makeClass(tf) {
       this.iterations_ = iterations;
     }
 
-    /** @returns {Record<string, unknown>} tfjs's five options, and the others that are given */
+    /** @returns {Record<string, unknown>} tfjs's five options, and the others that are given, but for the hook */
     getConfig() {
       const { learningRate, rho: decay, momentum, epsilon, centered, ...others } = this.#options;
+      const { defaults, isOld } = this.#generation;
       const given = Object.entries(others).filter(([name, value]) => value !== defaults[name]);
+      if (isOld) given.unshift(['rule', 'keras-2.11']);
       const config = { learningRate, decay, momentum, epsilon, centered, ...Object.fromEntries(given) };
       return Object.fromEntries(Object.entries(config).map(([name, value]) => [name, configOf(value)]));
     }
@@ -405,8 +515,7 @@ function makeClass(tf) {
     #assignAverages() {
       tf.tidy(() => {
         const { variables } = this.#state;
-        const averages = variables.map((variable) =>
-          tf.tensor(this.#state.read(NAMES.average, variable), variable.shape));
+        const averages = variables.map((variable) => this.#state.tensorOf(NAMES.average, variable));
         variables.forEach((variable, i) => variable.assign(averages[i]));
       });
     }
@@ -429,9 +538,7 @@ function makeClass(tf) {
       /** @type {TFTensor[]} */
       const weights = [];
       try {
-        for (const variable of variables) {
-          weights.push(tf.keep(tf.tensor(variable.dataSync().slice(), variable.shape)));
-        }
+        for (const variable of variables) weights.push(tf.keep(tf.clone(variable)));
         if (this.iterations_ > 0) this.#assignAverages();
       } catch (error) {
         for (const weight of weights) weight.dispose();
@@ -472,6 +579,35 @@ function makeClass(tf) {
 }
 
 /**
+ * @param {unknown} entry
+ * @param {number} i its place
+ * @returns {[name: string, tensor: any]}
+ */
+function namedTensor(entry, i) {
+  const what = `variableGradients[${i}]`;
+  if (typeof entry !== 'object' || entry === null) throw typeError(what, '{ name, tensor }', entry);
+  const { name, tensor } = /** @type {Record<string, unknown>} */ (entry);
+  return [ofType(`${what}.name`, name, 'string'), tensor];
+}
+
+/**
+ * @param {TF} tf
+ * @param {readonly TFVariable[]} variables
+ * @param {Float32Array} flat what a hook left of their gradients
+ * @returns {Map<TFVariable, TFTensor>} the gradients of those that are still there, to be disposed
+ * @throws {Error} if the hook gave the buffer away
+ */
+function tensorsOf(tf, variables, flat) {
+  if (flat.buffer.byteLength === 0) throw new Error('the buffer of aggregateGradients must stay attached');
+  const places = tensorsIn(variables);
+  return new Map(variables.flatMap((variable, i) => {
+    if (variable.isDisposed) return [];
+    const { offset, length } = places[i];
+    return [[variable, tf.tensor(flat.slice(offset, offset + length), variable.shape)]];
+  }));
+}
+
+/**
  * @param {TF} tf
  * @param {unknown} given names and gradients
  * @returns {{ variables: TFVariable[], gradients: Map<TFVariable, TFTensor> }} all variables that are named, and the
@@ -481,7 +617,7 @@ function makeClass(tf) {
 function updatesOf(tf, given) {
   const { registeredVariables } = tf.engine();
   const pairs = Array.isArray(given)
-    ? given.map(({ name, tensor }) => [name, tensor])
+    ? given.map(namedTensor)
     : Object.entries(ofType('variableGradients', given, 'object'));
   /** @type {Set<TFVariable>} */
   const variables = new Set();

@@ -4,7 +4,7 @@
  * the engine's; what is here is PyTorch's names, defaults, state and errors.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
-import { Engine, constants } from './engine.js';
+import { Engine, checkPool, constants } from './engine.js';
 import { callLoss } from './gradients.js';
 import { camelCase, snakeCase } from './naming.js';
 import {
@@ -134,6 +134,7 @@ const SLOTS = Object.freeze({ square_avg: 'mean_square', momentum_buffer: 'momen
  */
 export class RMSprop {
   #defaults;
+  #pool;
   /** @type {Group[]} */
   #groups = [];
   /** In the order of the parameters' first gradients. @type {Map<Variable, { step: number, home: Home }>} */
@@ -142,13 +143,16 @@ export class RMSprop {
 
   /**
    * @param {Iterable<Variable> | Iterable<GroupOptions>} params variables, or groups with options of their own
-   * @param {RMSpropOptions} [options] of all groups that give no other
+   * @param {RMSpropOptions & { pool?: import('./engine.js').Pool }} [options] of all groups that give no other; `pool`:
+   *   threads that share the work of each step, a `ThreadPool` in whose memory the parameters are
    * @throws {TypeError} for an unknown option, naming the nearest known one, or for what is no variable
    * @throws {RangeError} for a number that is negative, NaN or infinite, and for parameters in two groups, or none
    */
   constructor(params, options = {}) {
-    knownOptions('RMSprop', options, OPTIONS);
-    this.#defaults = { ...DEFAULTS, ...given(options) };
+    knownOptions('RMSprop', options, [...OPTIONS, 'pool']);
+    const { pool, ...rest } = options;
+    this.#pool = checkPool(pool);
+    this.#defaults = { ...DEFAULTS, ...given(rest) };
     checkDefaults(this.#defaults);
     const list = listOf(params);
     if (list.length === 0) throw new RangeError('optimizer got an empty parameter list');
@@ -316,7 +320,7 @@ export class RMSprop {
     });
     const states = this.#groups.map(({ options: { params } }, i) =>
       savedStates(stateDict.state, new Map(params.map((variable, k) => [variable, saved[i].params[k]]))));
-    const homes = rehoused(states);
+    const homes = rehoused(states, this.#pool);
 
     for (const [i, group] of this.#groups.entries()) {
       for (const { engine } of group.homes) engine.dispose();
@@ -426,7 +430,7 @@ export class RMSprop {
           let home = group.homes.find((old) =>
             old.memory === memory && old.hasBuffer === hasBuffer && old.hasMean === hasMean);
           if (home) home.engine.add(variables);
-          else created.push([group, home = homeFor(variables, hasBuffer, hasMean)]);
+          else created.push([group, home = homeFor(variables, hasBuffer, hasMean, this.#pool)]);
           for (const variable of variables) homes.set(variable, home);
         }
       }
@@ -494,12 +498,13 @@ export class RMSprop {
  * @param {Variable[]} variables of one memory
  * @param {boolean} hasBuffer
  * @param {boolean} hasMean
+ * @param {import('./engine.js').Pool} [pool]
  * @returns {Home}
  */
-function homeFor(variables, hasBuffer, hasMean) {
+function homeFor(variables, hasBuffer, hasMean, pool) {
   const names = /** @type {(keyof typeof SLOTS)[]} */ (Object.keys(SLOTS)).filter((name) =>
     name === 'square_avg' || (name === 'momentum_buffer' ? hasBuffer : hasMean));
-  const engine = new Engine(variables, names.map((name) => ({ name, field: SLOTS[name] })));
+  const engine = new Engine(variables, names.map((name) => ({ name, field: SLOTS[name] })), false, undefined, pool);
   engine.setWord('rule', constants.RMS_RULE_TORCH);
   return { engine, memory: variables[0].memory, hasBuffer, hasMean };
 }
@@ -630,9 +635,10 @@ function savedStates(state, ids) {
 
 /**
  * @param {SavedState[][]} groups
+ * @param {import('./engine.js').Pool} [pool]
  * @returns {[Home, number][]} engines that hold those states, and the group of each
  */
-function rehoused(groups) {
+function rehoused(groups, pool) {
   /** @type {[Home, number][]} */
   const homes = [];
   try {
@@ -644,7 +650,7 @@ function rehoused(groups) {
           if (alike.length === 0) continue;
           const [{ arrays }] = alike;
           const variables = alike.map(({ variable }) => variable);
-          const home = homeFor(variables, 'momentum_buffer' in arrays, 'grad_avg' in arrays);
+          const home = homeFor(variables, 'momentum_buffer' in arrays, 'grad_avg' in arrays, pool);
           homes.push([home, place]);
           for (const { name, tensors } of home.engine.slots) {
             alike.forEach((state, i) => tensors[i].set(state.arrays[name]));

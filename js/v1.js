@@ -2,10 +2,11 @@
  * RMSProp as TensorFlow 1 has it: names, defaults, slots and errors of `tf.compat.v1.train.RMSPropOptimizer`, as it
  * behaves in eager mode. The arithmetic is the kernels', the slots are the engine's.
  */
-import { finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
-import { Engine, constants } from './engine.js';
+import { array, finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { Engine, checkPool, checkVariables, constants } from './engine.js';
 import { callLoss } from './gradients.js';
-import { describe, disposedError, isIndexedSlices, isTensor } from './tensor.js';
+import { locked } from './lock.js';
+import { describe, disposedError, isIndexedSlices, isTensor, tensorAt, zerosOf } from './tensor.js';
 import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
@@ -22,9 +23,20 @@ import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.j
  * @property {Hyperparameter} [decay] of the mean square and the mean gradient, default 0.9
  * @property {Hyperparameter} [momentum] default 0; it has its slot in any case
  * @property {Hyperparameter} [epsilon] added under the square root, default 1e-10
- * @property {boolean} [useLocking] take a lock around each update; default false. It changes no number.
+ * @property {boolean} [useLocking] in shared memory, let no other thread that does so too update the same variables
+ *   meanwhile, slots, constraints and the global step included; default false: updates of several threads may mix
  * @property {boolean} [centered] divide by an estimate of the variance instead, default false
  * @property {string} [name] default 'RMSProp'
+ * @property {import('./engine.js').Pool} [pool] threads that share the work of each update: a `ThreadPool`, in whose
+ *   memory the variables are
+ */
+/**
+ * @typedef {object} SharedVariable where a variable and its slots lie; to be sent to other threads by postMessage
+ * @property {string} name
+ * @property {number} byteOffset
+ * @property {readonly number[]} shape
+ * @property {import('./tensor.js').DType} dtype
+ * @property {Record<string, number>} slots byte offsets
  */
 /**
  * @typedef {object} GradientOptions
@@ -55,7 +67,7 @@ const HYPERPARAMETERS = /** @type {const} */ ([
   ['epsilon', 1e-10, 'epsilon'],
 ]);
 
-const OPTIONS = [...HYPERPARAMETERS.map(([name]) => name), 'useLocking', 'centered', 'name'];
+const OPTIONS = [...HYPERPARAMETERS.map(([name]) => name), 'useLocking', 'centered', 'name', 'pool'];
 const GRADIENT_OPTIONS = ['varList', 'gateGradients', 'aggregationMethod', 'colocateGradientsWithOps', 'gradLoss'];
 const APPLY_OPTIONS = ['globalStep', 'name'];
 
@@ -78,6 +90,8 @@ export class RMSPropOptimizer {
 
   #name;
   #centered;
+  #useLocking;
+  #pool;
   /** In the order of `HYPERPARAMETERS`. @type {Hyperparameter[]} */
   #hyperparameters;
   /** @type {Engine | undefined} */
@@ -88,6 +102,8 @@ export class RMSPropOptimizer {
   #slots = [];
   /** How many slots have the name of a variable before the slash. @type {Map<string, number>} */
   #slotCounts = new Map();
+  /** Slots of variables to come that lie somewhere already, in the order of the engine. @type {Tensor[]} */
+  #joined = [];
   /** Why no call can be made now. @type {string | undefined} */
   #blocked;
 
@@ -103,7 +119,8 @@ export class RMSPropOptimizer {
       const value = options[key] === undefined ? standard : options[key];
       return typeof value === 'function' ? value : finite(key, value, 'a finite number or callback');
     });
-    ofType('useLocking', useLocking, 'boolean');
+    this.#useLocking = ofType('useLocking', useLocking, 'boolean');
+    this.#pool = checkPool(options.pool);
     this.#centered = ofType('centered', centered, 'boolean');
     if (ofType('name', name, 'string') === '') throw new RangeError('Must specify the optimizer name, got ""');
     this.#name = name;
@@ -195,6 +212,7 @@ export class RMSPropOptimizer {
    * @throws {Error} for a tensor instead of a variable, a disposed one, and a sparse gradient with a constraint
    * @throws {TypeError | RangeError} for what does not fit, a global step that is the last int32, and where no variable
    *   has a gradient
+   * @throws {Error} with `useLocking`, if another thread holds a variable's lock and does not give it back
    */
   applyGradients(pairs, options = {}) {
     this.#ready('applyGradients');
@@ -208,12 +226,24 @@ export class RMSPropOptimizer {
     const numbers = this.#askHyperparameters();
     if (globalStep != null) checkGlobalStep(globalStep); // the callbacks may have disposed or set it
 
-    this.#update(updates, numbers);
-    this.#blocked = 'a constraint runs';
-    const failure = constrain(updates);
-    this.#blocked = undefined;
-    if (globalStep != null) globalStep.data[0] += 1;
-    if (failure) throw failure.error;
+    const engine = this.#engineOf(updates.map(({ variable }) => variable));
+    let failure;
+    try {
+      stage(engine, updates, numbers);
+      const update = () => {
+        engine.step();
+        for (const { variable } of updates) this.#nameSlots(engine, variable);
+        this.#blocked = 'a constraint runs';
+        failure = constrain(updates);
+        this.#blocked = undefined;
+        if (globalStep != null) count(globalStep);
+      };
+      if (this.#useLocking) locked(lockable(updates, globalStep), update);
+      else update();
+    } finally {
+      for (const { variable } of updates) engine.setGradient(engine.indexOf(variable), null);
+    }
+    if (failure) throw /** @type {{ error: unknown }} */ (failure).error;
   }
 
   /**
@@ -232,6 +262,61 @@ export class RMSPropOptimizer {
       throw noGradients(pairs.map(([, variable]) => variable), `, between these variables and loss ${show(loss)}`);
     }
     this.applyGradients(pairs, { globalStep, name });
+  }
+
+  /**
+   * Makes slots, where there are none yet, and tells where variables and slots lie, so that optimizers of other threads
+   * can `join`: TensorFlow's slots are variables that all workers share.
+   *
+   * @param {Variable | readonly Variable[]} varList in shared memory; neither they nor this optimizer may be disposed
+   *   while others use them
+   * @returns {SharedVariable[]} to be sent by postMessage, as `memory.wasmMemory` is
+   * @throws {Error | TypeError | RangeError} for what are no variables of one shared memory, each once
+   */
+  share(varList) {
+    this.#ready('share');
+    const variables = /** @type {Variable[]} */ ([varList].flat());
+    variables.forEach((variable, i) => checkIsVariable(`varList[${i}]`, variable));
+    checkVariables(variables);
+    const [{ memory }] = variables;
+    if (memory.buffer instanceof ArrayBuffer) throw rangeError(describe(variables[0]), 'in shared memory', memory);
+    const engine = this.#engineOf(variables);
+    return variables.map((variable) => {
+      this.#nameSlots(engine, variable);
+      const { name, byteOffset, shape, dtype } = variable;
+      const slots = engine.slots.map((slot) => [slot.name, slot.tensors[engine.indexOf(variable)].byteOffset]);
+      return { name, byteOffset, shape: [...shape], dtype, slots: Object.fromEntries(slots) };
+    });
+  }
+
+  /**
+   * Takes in variables, with their slots, that an optimizer of another thread has shared: both update the same numbers
+   * from then on, each with its own gradients.
+   *
+   * @param {import('./memory.js').Memory} memory that they lie in: `Memory.from` the other thread's; one optimizer has
+   *   one
+   * @param {readonly SharedVariable[]} shared what `share` returned, of an optimizer that is centered if this one is
+   * @returns {Variable[]} for `applyGradients`; to dispose of them frees nothing
+   * @throws {TypeError | RangeError} for something else
+   */
+  join(memory, shared) {
+    this.#ready('join');
+    const specs = this.#slotSpecs();
+    for (const { name, slots } of array('shared', shared)) {
+      const missing = specs.find((spec) => !Number.isInteger(slots?.[spec.name]));
+      if (missing) throw rangeError(`slots of shared variable ${show(name)}`, `with ${missing.name}`, slots);
+    }
+    const variables = shared.map(({ byteOffset, shape, ...options }) =>
+      tensorAt(memory, byteOffset, shape, { dtype: options.dtype, name: options.name }));
+    this.#joined = specs.flatMap(({ name }) =>
+      shared.map(({ slots, shape, dtype }) => tensorAt(memory, slots[name], shape, { dtype })));
+    try {
+      const engine = this.#engineOf(variables);
+      for (const variable of variables) this.#nameSlots(engine, variable);
+    } finally {
+      this.#joined = [];
+    }
+    return variables;
   }
 
   /** Frees the slots; the variables stay. Calling it again does nothing. */
@@ -262,27 +347,6 @@ export class RMSPropOptimizer {
   }
 
   /**
-   * @param {readonly Update[]} updates checked
-   * @param {readonly number[]} numbers
-   */
-  #update(updates, numbers) {
-    const engine = this.#engineOf(updates.map(({ variable }) => variable));
-    try {
-      for (const { gradient, variable } of updates) {
-        const index = engine.indexOf(variable);
-        if (isIndexedSlices(gradient)) engine.setRows(index, gradient);
-        else engine.setGradient(index, variable.placeGradient(gradient));
-      }
-      HYPERPARAMETERS.forEach(([, , field], i) => engine.setNumber(field, numbers[i]));
-      engine.place();
-      engine.step();
-    } finally {
-      for (const { variable } of updates) engine.setGradient(engine.indexOf(variable), null);
-    }
-    for (const { variable } of updates) this.#nameSlots(engine, variable);
-  }
-
-  /**
    * @param {readonly Variable[]} variables
    * @returns {Engine} that has them
    */
@@ -290,7 +354,9 @@ export class RMSPropOptimizer {
     if (this.#engine) {
       this.#engine.add(variables);
     } else {
-      this.#engine = new Engine(variables, this.#slotSpecs());
+      /** @type {typeof zerosOf} */
+      const makeSlot = (...args) => this.#joined.shift() ?? zerosOf(...args);
+      this.#engine = new Engine(variables, this.#slotSpecs(), false, makeSlot, this.#pool);
       this.#engine.setWord('rule', constants.RMS_RULE_TF1);
     }
     return this.#engine;
@@ -332,6 +398,41 @@ function checkGlobalStep(step) {
   if (step.dtype === 'int32' && step.data[0] === 2 ** 31 - 1) {
     throw rangeError('globalStep', `below ${2 ** 31 - 1}, the last int32`, step.data[0]);
   }
+}
+
+/**
+ * Hands an update over to an engine.
+ *
+ * @param {Engine} engine
+ * @param {readonly Update[]} updates checked
+ * @param {readonly number[]} numbers
+ */
+function stage(engine, updates, numbers) {
+  for (const { gradient, variable } of updates) {
+    const index = engine.indexOf(variable);
+    if (isIndexedSlices(gradient)) engine.setRows(index, gradient);
+    else engine.setGradient(index, variable.placeGradient(gradient));
+  }
+  HYPERPARAMETERS.forEach(([, , field], i) => engine.setNumber(field, numbers[i]));
+  engine.place();
+}
+
+/**
+ * @param {Tensor} globalStep is 1 more afterwards: of int32 also where several threads count at a time
+ */
+function count({ data }) {
+  if (data instanceof Int32Array) Atomics.add(data, 0, 1);
+  else data[0] += 1;
+}
+
+/**
+ * @param {readonly Update[]} updates
+ * @param {Tensor | null | undefined} globalStep
+ * @returns {Tensor[]} what no other thread may change during the update
+ */
+function lockable(updates, globalStep) {
+  const variables = updates.map(({ variable }) => variable);
+  return globalStep?.memory === variables[0].memory ? [...variables, globalStep] : variables;
 }
 
 /**

@@ -93,6 +93,12 @@ static inline void check_tensor(const rms_step_options *options, const rms_tenso
   (void)tensor;
 }
 
+/* And an average alone. */
+static inline void check_average(const rms_tensor *tensor) {
+  check_arrays(tensor);
+  assert(tensor->average == NULL || tensor->value != NULL || tensor->length == 0);
+}
+
 /* What the sums of the norm clips ask of the list. */
 static inline void check_sums(const rms_step_options *options, const rms_tensor *tensors, size_t count) {
   assert(options->sum_squares != NULL || count == 0);
@@ -101,6 +107,17 @@ static inline void check_sums(const rms_step_options *options, const rms_tensor 
   (void)options;
   (void)tensors;
   (void)count;
+}
+
+/* What rms_sum_squares_range asks of the list, and of the leaves where any of them is used. */
+static inline void check_leaves(const rms_tensor *tensors, size_t count, int uses_leaves, const void *leaves) {
+  assert(have_one_dtype(tensors, count));
+  assert(count == 0 || !uses_leaves || leaves != NULL);
+  assert(count == 0 || is_aligned(leaves, size_of_element(tensors[0].dtype)));
+  (void)tensors;
+  (void)count;
+  (void)uses_leaves;
+  (void)leaves;
 }
 
 static inline void check_prepared(const rms_tensor *tensors, size_t count, const void *out) {

@@ -6,6 +6,8 @@
 #ifndef RMS_KERNEL_H
 #define RMS_KERNEL_H
 
+#include <math.h>
+
 #include "kernels.h"
 #include "rules.h"
 #include "vector.h"
@@ -20,28 +22,30 @@
 
 /* ---- The gradient before a norm clip ---- */
 
-/* The scalars that turn a gradient as given into the gradient that counts. */
+/* What turns a gradient as given into the gradient that counts. Instead of asking for each option in each iteration, what
+ * changes nothing is done for those that are off: min(g, infinity), g * 1. */
 typedef struct {
+  int unscales;
+  int is_raw;         /* still to be unscaled or joined with an accumulator */
   vector loss_scale;
   vector accumulation_steps;
-  vector clip_value;
-  vector weight_decay;
-  uint32_t flags;
+  vector limit;       /* of a clip by value; infinity without one */
 } preparation;
 
-RMS_INLINE preparation preparation_of(const rms_step_options *options) {
+/* `flags` are enum rms_step_flags, those of the options or a part of them; the accumulator may be NULL. */
+RMS_INLINE preparation preparation_of(const rms_step_options *options, uint32_t flags, const element *accumulator) {
   preparation p;
+  p.unscales = (flags & RMS_UNSCALE) != 0;
+  p.is_raw = !(flags & RMS_PREPARED) && (p.unscales || accumulator);
   p.loss_scale = vector_splat((element)options->loss_scale);
   p.accumulation_steps = vector_splat((element)options->accumulation_steps);
-  p.clip_value = vector_splat((element)options->clip_value);
-  p.weight_decay = vector_splat((element)options->weight_decay);
-  p.flags = options->flags;
+  p.limit = vector_splat(flags & RMS_CLIP_BY_VALUE ? (element)options->clip_value : (element)INFINITY);
   return p;
 }
 
 /* g <- g / loss_scale. A division: the product with a reciprocal has other bits. */
 RMS_INLINE vector unscaled(preparation p, vector gradient) {
-  return p.flags & RMS_UNSCALE ? vector_divide(gradient, p.loss_scale) : gradient;
+  return p.unscales ? vector_divide(gradient, p.loss_scale) : gradient;
 }
 
 /* The gradient, unscaled and joined with the accumulator, which may be NULL. */
@@ -52,13 +56,13 @@ RMS_INLINE vector accumulated(preparation p, const element *gradient, const elem
 
 /* The same clipped by value. */
 RMS_INLINE vector prepared(preparation p, const element *gradient, const element *accumulator, size_t i) {
-  vector g = p.flags & RMS_PREPARED ? vector_load(gradient + i) : accumulated(p, gradient, accumulator, i);
-  return p.flags & RMS_CLIP_BY_VALUE ? vector_clamp(g, p.clip_value) : g;
+  vector g = p.is_raw ? accumulated(p, gradient, accumulator, i) : vector_load(gradient + i);
+  return vector_clamp(g, p.limit);
 }
 
 void KERNEL(rms_prepare)(const rms_step_options *options, const element *gradient, const element *accumulator,
                          element *out, size_t first, size_t last) {
-  const preparation p = preparation_of(options);
+  const preparation p = preparation_of(options, options->flags, accumulator);
   for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
     vector_store(out + i, accumulated(p, gradient, accumulator, i));
   }
@@ -149,8 +153,10 @@ RMS_INLINE vector increment(rule_row rule, rule_scalars s, vector g, vector den,
 
 /* ---- The update ---- */
 
+enum { CLIPS = RMS_CLIP_BY_VALUE | RMS_CLIP_BY_NORM | RMS_CLIP_BY_GLOBAL_NORM };
+
 /* Updates the whole vectors of [first, last); element i of the tensor has the gradient gradient[i]. The last four
- * arguments are constants of each copy, except in the small ones:
+ * arguments are constants of each copy, but for the small ones:
  *   rule      whose arithmetic
  *   centered  the tensor has a mean gradient
  *   momentum  the tensor has a momentum
@@ -172,14 +178,16 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
   const vector mu = vector_splat((element)options->momentum);
   const int lerps_from_gradient = !((element)(1.0 - options->rho) < (element)0.5);
 
-  preparation prepare = preparation_of(options);
-  if (tensor->flags & RMS_KEEP_GRADIENT) {
-    prepare.flags &= ~(uint32_t)(RMS_CLIP_BY_VALUE | RMS_CLIP_BY_NORM | RMS_CLIP_BY_GLOBAL_NORM);
-  }
-  const uint32_t flags = prepare.flags;
-  const vector clip_norm = vector_splat((element)options->clip_norm);
-  const vector clip_factor = vector_splat(norm);
-  const int keeps_weights = (tensor->flags & RMS_KEEP_WEIGHTS) != 0;
+  uint32_t flags = options->flags;
+  if (tensor->flags & RMS_KEEP_GRADIENT) flags &= ~(uint32_t)CLIPS;
+  const preparation prepare = preparation_of(options, flags, accumulator);
+  const int clips_by_norm = (flags & RMS_CLIP_BY_NORM) != 0;
+  /* The factor of a norm clip, with the sign of the direction. */
+  element factor = clips_by_norm ? (element)options->clip_norm : flags & RMS_CLIP_BY_GLOBAL_NORM ? norm : 1;
+  const vector signed_factor = vector_splat(flags & RMS_MAXIMIZE ? -factor : factor);
+  const vector divisor = vector_splat(norm);
+  const uint32_t decay = tensor->flags & RMS_KEEP_WEIGHTS ? 0 : flags & (RMS_DECAY_GRADIENTS | RMS_DECAY_WEIGHTS);
+  const vector weight_decay = vector_splat((element)options->weight_decay);
   const vector bias_correction = vector_splat((element)options->bias_correction);
   const vector ema_momentum = vector_splat((element)options->ema_momentum);
   const vector ema_complement = vector_splat(ema_complement_of(options, rule));
@@ -188,16 +196,14 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
     vector x = vector_load(value + i);
     vector g;
     if (extended) {
-      g = prepared(prepare, gradient, accumulator, i);
+      g = vector_multiply(prepared(prepare, gradient, accumulator, i), signed_factor);
       if (accumulator) vector_store(accumulator + i, vector_splat(0));
-      if (flags & RMS_CLIP_BY_NORM) g = vector_divide(vector_multiply(g, clip_norm), clip_factor);
-      else if (flags & RMS_CLIP_BY_GLOBAL_NORM) g = vector_multiply(g, clip_factor);
-      if (flags & RMS_MAXIMIZE) g = vector_negate(g);
-      if (!keeps_weights) {
+      if (clips_by_norm) g = vector_divide(g, divisor);
+      if (decay) {
         /* g <- g + weight_decay * x, or x <- x - (x * weight_decay) * learning_rate */
-        vector decayed = vector_multiply(x, prepare.weight_decay);
-        if (flags & RMS_DECAY_GRADIENTS) g = vector_add(g, decayed);
-        else if (flags & RMS_DECAY_WEIGHTS) x = vector_subtract(x, vector_multiply(decayed, s.rate));
+        vector decayed = vector_multiply(x, weight_decay);
+        if (decay & RMS_DECAY_GRADIENTS) g = vector_add(g, decayed);
+        else x = vector_subtract(x, vector_multiply(decayed, s.rate));
       }
     } else {
       g = vector_load(gradient + i);
@@ -238,29 +244,41 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
   }
 }
 
-/* The copies of one rule: one that can do everything, and for a plain step one for each set of slots. In WebAssembly, where
- * every byte is downloaded, the kernels of double and those of the tails of vectors are small rather than fast. */
+/* In WebAssembly, where every byte is downloaded, some kernels are small rather than fast: those of double, and most of
+ * all those with one lane where there are vectors, which are left with what is short of one. */
+#if defined(__wasm__) && RMS_LANES == 1 && defined(__wasm_simd128__)
+#define ONE_COPY
+#elif defined(__wasm__) && RMS_DOUBLE
+#define ONE_COPY_A_RULE
+#endif
+
+/* The copies of one rule: one that can do everything, and for a plain step one for each set of slots. */
 RMS_INLINE void update_rule(const rms_step_options *options, const rms_tensor *tensor, const element *gradient,
-                            element norm, size_t first, size_t last, int rule) {
-  const rule_row row = rules[rule];
+                            element norm, size_t first, size_t last, rule_row rule) {
   const int centered = tensor->mean_gradient != NULL, momentum = tensor->momentum != NULL;
-#if defined(__wasm__) && (RMS_DOUBLE || (RMS_LANES == 1 && defined(__wasm_simd128__)))
+#if defined(ONE_COPY) || defined(ONE_COPY_A_RULE)
   const int extended = 1;
 #else
   const int extended = options->flags != 0 || tensor->average || tensor->accumulator || tensor->update;
 #endif
-  if (extended) update_range(options, tensor, gradient, norm, first, last, row, centered, momentum, 1);
-  else if (centered && momentum) update_range(options, tensor, gradient, norm, first, last, row, 1, 1, 0);
-  else if (centered) update_range(options, tensor, gradient, norm, first, last, row, 1, 0, 0);
-  else if (momentum) update_range(options, tensor, gradient, norm, first, last, row, 0, 1, 0);
-  else update_range(options, tensor, gradient, norm, first, last, row, 0, 0, 0);
+  if (extended) update_range(options, tensor, gradient, norm, first, last, rule, centered, momentum, 1);
+  else if (centered && momentum) update_range(options, tensor, gradient, norm, first, last, rule, 1, 1, 0);
+  else if (centered) update_range(options, tensor, gradient, norm, first, last, rule, 1, 0, 0);
+  else if (momentum) update_range(options, tensor, gradient, norm, first, last, rule, 0, 1, 0);
+  else update_range(options, tensor, gradient, norm, first, last, rule, 0, 0, 0);
 }
 
 /* The one place where a row of the table becomes code: a dialect adds its line. */
 void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tensor, const element *gradient,
                         element norm, size_t first, size_t last) {
+#ifdef ONE_COPY
+  rule_row row = {0};
 #define RULE(rule) \
-  case rule: update_rule(options, tensor, gradient, norm, first, last, rule); break;
+  case rule: row = rules[rule]; break;
+#else
+#define RULE(rule) \
+  case rule: update_rule(options, tensor, gradient, norm, first, last, rules[rule]); break;
+#endif
   switch (tensor->indices && options->rule == RMS_RULE_TF1 ? TF1_ROWS : (int)options->rule) {
     RULE(RMS_RULE_KERAS)
     RULE(RMS_RULE_KERAS_2_11)
@@ -272,34 +290,43 @@ void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tenso
     RULE(TF1_ROWS)
   }
 #undef RULE
+#ifdef ONE_COPY
+  update_rule(options, tensor, gradient, norm, first, last, row);
+#endif
 }
 
-/* What is left of a step for a tensor that is not updated in it: the accumulator, which grows where the step only holds
- * and is emptied where other tensors are updated, and the average. */
-void KERNEL(rms_keep)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
-  element *value = tensor->value; /* the gradient may be the same array */
-  const element *gradient = tensor->gradient;
-  element *restrict average = tensor->average;
+/* What is left of a step for a tensor that is not updated in it: first the accumulator, which grows where the step only
+ * holds and is emptied where other tensors are updated. */
+void KERNEL(rms_accumulate)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
+  const element *restrict gradient = tensor->gradient;
   element *restrict accumulator = tensor->accumulator;
-  const preparation prepare = preparation_of(options);
+  const preparation prepare = preparation_of(options, options->flags, NULL);
   const int holds = (options->flags & RMS_HOLD) != 0;
-  const vector ema_momentum = vector_splat((element)options->ema_momentum);
-  const vector ema_complement = vector_splat(ema_complement_of(options, rules[RMS_RULE_KERAS]));
-  const int overwrites = (options->flags & RMS_OVERWRITE) != 0;
 
   for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
     if (gradient) {
       /* accumulator <- g + accumulator */
       vector g = unscaled(prepare, vector_load(gradient + i));
       vector_store(accumulator + i, vector_add(g, vector_load(accumulator + i)));
-    } else if (accumulator && !holds) {
+    } else if (!holds) {
       vector_store(accumulator + i, vector_splat(0));
     }
-    if (average) {
-      vector a = averaged(ema_momentum, ema_complement, vector_load(average + i), vector_load(value + i));
-      vector_store(average + i, a);
-      if (overwrites) vector_store(value + i, a);
-    }
+  }
+}
+
+/* And then the average. */
+void KERNEL(rms_average)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
+  element *restrict value = tensor->value;
+  element *restrict average = tensor->average;
+  const rule_row row = options->rule == RMS_RULE_KERAS_2_11 ? rules[RMS_RULE_KERAS_2_11] : rules[RMS_RULE_KERAS];
+  const vector ema_momentum = vector_splat((element)options->ema_momentum);
+  const vector ema_complement = vector_splat(ema_complement_of(options, row));
+  const int overwrites = (options->flags & RMS_OVERWRITE) != 0;
+
+  for (size_t i = first; i + RMS_LANES <= last; i += RMS_LANES) {
+    vector a = averaged(ema_momentum, ema_complement, vector_load(average + i), vector_load(value + i));
+    vector_store(average + i, a);
+    if (overwrites) vector_store(value + i, a);
   }
 }
 
@@ -313,9 +340,9 @@ RMS_INLINE vector term(const rms_step_options *options, preparation p, const ele
   return vector_multiply(g, g);
 }
 
-RMS_INLINE preparation preparation_or_none(const rms_step_options *options) {
-  preparation none = {vector_splat(0), vector_splat(0), vector_splat(0), vector_splat(0), 0};
-  return options ? preparation_of(options) : none;
+RMS_INLINE preparation preparation_or_none(const rms_step_options *options, const element *accumulator) {
+  preparation none = {0, 0, vector_splat(0), vector_splat(0), vector_splat(0)};
+  return options ? preparation_of(options, options->flags, accumulator) : none;
 }
 
 /* The order of TensorFlow's reductions (Eigen's, with packets of 8 floats or 4 doubles; here for 8): element 8k + i of the terms goes to lane i of the
@@ -325,10 +352,16 @@ RMS_INLINE preparation preparation_or_none(const rms_step_options *options) {
  * accumulators; what is read again lies in the cache, for step.c asks for 8 192 elements at most. */
 enum { PACKET = 32 / sizeof(element) };
 
-/* The packet sum's lanes [lane, lane + RMS_LANES) over `count` terms, a multiple of 8. */
-static RMS_NEVER_INLINE vector sum_of_lanes(const rms_step_options *options, const element *values,
-                                            const element *accumulator, size_t count, size_t lane) {
-  preparation p = preparation_or_none(options);
+/* The packet sum's lanes [lane, lane + RMS_LANES) over `count` terms, a multiple of 8. A vector of two registers could
+ * only be returned by way of a stack, which there is none of. */
+#if RMS_LANES == 8
+RMS_INLINE
+#else
+static RMS_NEVER_INLINE
+#endif
+vector sum_of_lanes(const rms_step_options *options, const element *values, const element *accumulator, size_t count,
+                    size_t lane) {
+  preparation p = preparation_or_none(options, accumulator);
   vector a0 = vector_splat(0), a1 = a0, a2 = a0, a3 = a0;
   size_t i = lane;
   for (; i + 3 * PACKET < count; i += 4 * PACKET) {
@@ -346,8 +379,10 @@ static RMS_NEVER_INLINE vector sum_of_lanes(const rms_step_options *options, con
 element KERNEL(rms_sum_packets)(const rms_step_options *options, const element *values, const element *accumulator,
                                 size_t count) {
 #define LANES_FROM(lane) sum_of_lanes(options, values, accumulator, count, lane)
-#if RMS_LANES > 1
-  return vector_sum(vector_add(LANES_FROM(0), LANES_FROM(PACKET / 2)));
+#if RMS_LANES == 8
+  return vector_sum(LANES_FROM(0));
+#elif RMS_LANES == 2
+  return vector_sum(vector_add(LANES_FROM(0), LANES_FROM(2)));
 #elif RMS_DOUBLE
   return (LANES_FROM(0) + LANES_FROM(2)) + (LANES_FROM(1) + LANES_FROM(3));
 #else
@@ -361,7 +396,7 @@ element KERNEL(rms_sum_packets)(const rms_step_options *options, const element *
 /* The sum of `count` terms from left to right: of what is too short for a packet. */
 element KERNEL(rms_sum_in_order)(const rms_step_options *options, const element *values, const element *accumulator,
                                size_t count) {
-  preparation p = preparation_or_none(options);
+  preparation p = preparation_or_none(options, accumulator);
   element sum = 0;
   for (size_t i = 0; i < count; i++) sum += term(options, p, values, accumulator, i);
   return sum;

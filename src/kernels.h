@@ -8,7 +8,8 @@
 #define RMS_DECLARE_KERNELS(suffix, type)                                                                             \
   void rms_update_##suffix(const rms_step_options *options, const rms_tensor *tensor, const type *gradient,           \
                            type norm, size_t first, size_t last);                                                     \
-  void rms_keep_##suffix(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last);       \
+  void rms_accumulate_##suffix(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last); \
+  void rms_average_##suffix(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last);    \
   void rms_prepare_##suffix(const rms_step_options *options, const type *gradient, const type *accumulator, type *out,  \
                             size_t first, size_t last);                                                                \
   type rms_sum_packets_##suffix(const rms_step_options *options, const type *values, const type *accumulator,         \
@@ -23,7 +24,7 @@
 
 RMS_DECLARE_SCALAR_KERNELS(f32x1, float)
 RMS_DECLARE_SCALAR_KERNELS(f64x1, double)
-RMS_DECLARE_KERNELS(f32x4, float)
+RMS_DECLARE_KERNELS(f32x8, float)
 RMS_DECLARE_KERNELS(f64x2, double)
 
 #endif

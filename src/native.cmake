@@ -8,4 +8,5 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)  # the static library may become part of
 include(CTest)
 if(BUILD_TESTING AND EXISTS ${PROJECT_SOURCE_DIR}/tests/native)  # the npm package comes without
   add_subdirectory(tests/native)
+  add_subdirectory(tests/mpi)
 endif()

@@ -16,8 +16,8 @@ static size_t gradient_length(const rms_tensor *tensor) {
 #define NARROW(name) name##_f32x1
 #define ROOT sqrtf
 #ifdef __wasm_simd128__
-#define WIDE(name) name##_f32x4
-#define LANES 4
+#define WIDE(name) name##_f32x8
+#define LANES 8
 #else
 #define WIDE(name) name##_f32x1
 #define LANES 1
@@ -53,6 +53,41 @@ void rms_sum_squares(const rms_step_options *options, const rms_tensor *tensors,
   if (count == 0) return;
   if (tensors[0].dtype == RMS_FLOAT64) sum_squares_f64(options, tensors, count);
   else sum_squares_f32(options, tensors, count);
+}
+
+size_t rms_sum_squares_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first,
+                             size_t last, void *leaves) {
+  assert(tensors != NULL || count == 0);
+  assert(first <= last);
+  check_options(options);
+  check_leaves(tensors, count, first < last, leaves);
+  for (size_t k = 0; k < count; k++) check_arrays(&tensors[k]);
+  if (count == 0) return 0;
+  if (tensors[0].dtype == RMS_FLOAT64) return sum_squares_range_f64(options, tensors, count, first, last, leaves);
+  return sum_squares_range_f32(options, tensors, count, first, last, leaves);
+}
+
+void rms_join_sum_squares(const rms_step_options *options, const rms_tensor *tensors, size_t count, const void *leaves) {
+  assert(tensors != NULL || count == 0);
+  check_options(options);
+  check_sums(options, tensors, count);
+  check_leaves(tensors, count, 1, leaves);
+  for (size_t k = 0; k < count; k++) check_arrays(&tensors[k]);
+  if (count == 0) return;
+  if (tensors[0].dtype == RMS_FLOAT64) join_sums_f64(options, tensors, count, leaves);
+  else join_sums_f32(options, tensors, count, leaves);
+}
+
+void rms_average(const rms_step_options *options, const rms_tensor *tensors, size_t count) {
+  assert(tensors != NULL || count == 0);
+  check_options(options);
+  for (size_t k = 0; k < count; k++) {
+    const rms_tensor *tensor = &tensors[k];
+    check_average(tensor);
+    if (!tensor->average) continue;
+    if (tensor->dtype == RMS_FLOAT64) average_f64(options, tensor, 0, tensor->length);
+    else average_f32(options, tensor, 0, tensor->length);
+  }
 }
 
 void rms_prepare(const rms_step_options *options, const rms_tensor *tensors, size_t count, void *out) {

@@ -27,26 +27,41 @@ static void TYPED(update_rows)(const rms_step_options *options, const rms_tensor
   }
 }
 
-static void TYPED(keep)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
+static void TYPED(accumulate)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
   size_t end = TYPED(end_of_vectors)(first, last);
-  WIDE(rms_keep)(options, tensor, first, end);
-  if (end < last) NARROW(rms_keep)(options, tensor, end, last);
+  WIDE(rms_accumulate)(options, tensor, first, end);
+  if (end < last) NARROW(rms_accumulate)(options, tensor, end, last);
 }
 
-/* The sum of the squares of `count` prepared gradients; with options NULL the sum of `count` values. The order is that of
- * TensorFlow's reductions: sums longer than a leaf are split at half, rounded up to whole packets. */
-static ELEMENT TYPED(sum)(const rms_step_options *options, const ELEMENT *values, const ELEMENT *accumulator,
-                          size_t count) {
-  enum { PACKET = 32 / sizeof(ELEMENT), LEAF = 1024 * PACKET };
-  if (count > LEAF) {
-    size_t split = ((count + 1) / 2 + PACKET - 1) / PACKET * PACKET;
-    return TYPED(sum)(options, values, accumulator, split) +
-           TYPED(sum)(options, values + split, accumulator ? accumulator + split : accumulator, count - split);
-  }
-  size_t packets = count / PACKET * PACKET;
+static void TYPED(average)(const rms_step_options *options, const rms_tensor *tensor, size_t first, size_t last) {
+  size_t end = TYPED(end_of_vectors)(first, last);
+  WIDE(rms_average)(options, tensor, first, end);
+  if (end < last) NARROW(rms_average)(options, tensor, end, last);
+}
+
+/* The sums below are of the squares of prepared gradients; with options NULL of the values themselves. The order is that
+ * of TensorFlow's reductions: a tree, whose sums longer than a leaf are split at half, rounded up to whole packets. */
+enum { TYPED(PACKET) = 32 / sizeof(ELEMENT), TYPED(LEAF) = 1024 * TYPED(PACKET) };
+
+/* The length of the left part of a sum longer than a leaf. */
+static size_t TYPED(split_of)(size_t count) {
+  return ((count + 1) / 2 + TYPED(PACKET) - 1) / TYPED(PACKET) * TYPED(PACKET);
+}
+
+static ELEMENT TYPED(sum_leaf)(const rms_step_options *options, const ELEMENT *values, const ELEMENT *accumulator,
+                               size_t count) {
+  size_t packets = count / TYPED(PACKET) * TYPED(PACKET);
   ELEMENT rest = NARROW(rms_sum_in_order)(options, values + packets, accumulator ? accumulator + packets : accumulator,
                                           count - packets);
   return packets ? rest + WIDE(rms_sum_packets)(options, values, accumulator, packets) : rest;
+}
+
+static ELEMENT TYPED(sum)(const rms_step_options *options, const ELEMENT *values, const ELEMENT *accumulator,
+                          size_t count) {
+  if (count <= TYPED(LEAF)) return TYPED(sum_leaf)(options, values, accumulator, count);
+  size_t split = TYPED(split_of)(count);
+  return TYPED(sum)(options, values, accumulator, split) +
+         TYPED(sum)(options, values + split, accumulator ? accumulator + split : accumulator, count - split);
 }
 
 static void TYPED(sum_squares)(const rms_step_options *options, const rms_tensor *tensors, size_t count) {
@@ -54,6 +69,54 @@ static void TYPED(sum_squares)(const rms_step_options *options, const rms_tensor
   for (size_t k = 0; k < count; k++) {
     if (!tensors[k].gradient) continue;
     *sums++ = TYPED(sum)(options, tensors[k].gradient, tensors[k].accumulator, gradient_length(&tensors[k]));
+  }
+}
+
+/* Of the leaves of one sum, numbered from `leaf`, those in [first, last) into leaves[]; returns the number that follows. */
+static size_t TYPED(sum_leaves)(const rms_step_options *options, const ELEMENT *values, const ELEMENT *accumulator,
+                                size_t count, size_t leaf, size_t first, size_t last, ELEMENT *leaves) {
+  if (count <= TYPED(LEAF)) {
+    if (first <= leaf && leaf < last) leaves[leaf] = TYPED(sum_leaf)(options, values, accumulator, count);
+    return leaf + 1;
+  }
+  size_t split = TYPED(split_of)(count);
+  leaf = TYPED(sum_leaves)(options, values, accumulator, split, leaf, first, last, leaves);
+  return TYPED(sum_leaves)(options, values + split, accumulator ? accumulator + split : accumulator, count - split, leaf,
+                           first, last, leaves);
+}
+
+static size_t TYPED(sum_squares_range)(const rms_step_options *options, const rms_tensor *tensors, size_t count,
+                                       size_t first, size_t last, ELEMENT *leaves) {
+  size_t leaf = 0;
+  for (size_t k = 0; k < count; k++) {
+    if (!tensors[k].gradient) continue;
+    leaf = TYPED(sum_leaves)(options, tensors[k].gradient, tensors[k].accumulator, gradient_length(&tensors[k]), leaf,
+                             first, last, leaves);
+  }
+  return leaf;
+}
+
+static size_t TYPED(leaves_of)(size_t count) {
+  if (count <= TYPED(LEAF)) return 1;
+  size_t split = TYPED(split_of)(count);
+  return TYPED(leaves_of)(split) + TYPED(leaves_of)(count - split);
+}
+
+/* The sum of `count` elements from the sums of its leaves. */
+static ELEMENT TYPED(joined)(const ELEMENT *leaves, size_t count) {
+  if (count <= TYPED(LEAF)) return *leaves;
+  size_t split = TYPED(split_of)(count);
+  return TYPED(joined)(leaves, split) + TYPED(joined)(leaves + TYPED(leaves_of)(split), count - split);
+}
+
+static void TYPED(join_sums)(const rms_step_options *options, const rms_tensor *tensors, size_t count,
+                             const ELEMENT *leaves) {
+  ELEMENT *sums = options->sum_squares;
+  for (size_t k = 0; k < count; k++) {
+    if (!tensors[k].gradient) continue;
+    size_t length = gradient_length(&tensors[k]);
+    *sums++ = TYPED(joined)(leaves, length);
+    leaves += TYPED(leaves_of)(length);
   }
 }
 
@@ -76,8 +139,8 @@ static void TYPED(range)(const rms_step_options *options, const rms_tensor *tens
                          size_t last) {
   if (!tensor->gradient || options->flags & RMS_HOLD) {
     /* Keras 2.11 averages the variables that have a gradient; Keras 3 all. */
-    int averages = tensor->average && options->rule != RMS_RULE_KERAS_2_11;
-    if (tensor->accumulator || averages) TYPED(keep)(options, tensor, first, last);
+    if (tensor->accumulator) TYPED(accumulate)(options, tensor, first, last);
+    if (tensor->average && options->rule != RMS_RULE_KERAS_2_11) TYPED(average)(options, tensor, first, last);
   } else if (tensor->indices) {
     TYPED(update_rows)(options, tensor, norm, first, last);
   } else {

@@ -4,7 +4,9 @@
  * goes through the same correctly rounded operations, so the number of lanes never changes a bit of a result.
  * The including file defines RMS_LANES first, and RMS_DOUBLE to 1 where elements are double:
  *   1  plain C, for any compiler (a native one vectorises it), and for what is left behind whole vectors;
- *   4  WebAssembly SIMD, float32;  2  the same, float64.
+ *   4  WebAssembly SIMD, float32;  2  the same, float64;
+ *   8  two registers of the former, side by side: half as many branches an element, and pairs of operations that an
+ *      engine may join into one of 256 bits.
  * No operation is fused with another: build with -ffp-contract=off. */
 #ifndef RMS_VECTOR_H
 #define RMS_VECTOR_H
@@ -63,6 +65,61 @@ RMS_INLINE vector vector_where_positive(vector condition, vector a) {
 RMS_INLINE element vector_sum(vector a) {
   return (wasm_f32x4_extract_lane(a, 0) + wasm_f32x4_extract_lane(a, 2)) +
          (wasm_f32x4_extract_lane(a, 1) + wasm_f32x4_extract_lane(a, 3));
+}
+
+#elif RMS_LANES == 8 && !RMS_DOUBLE
+
+#include <wasm_simd128.h>
+
+typedef struct {
+  v128_t low;
+  v128_t high;
+} vector;
+
+RMS_INLINE vector vector_of(v128_t low, v128_t high) {
+  vector a = {low, high};
+  return a;
+}
+
+RMS_INLINE vector vector_load(const element *from) { return vector_of(wasm_v128_load(from), wasm_v128_load(from + 4)); }
+RMS_INLINE void vector_store(element *to, vector a) {
+  wasm_v128_store(to, a.low);
+  wasm_v128_store(to + 4, a.high);
+}
+RMS_INLINE vector vector_splat(element a) { return vector_of(wasm_f32x4_splat(a), wasm_f32x4_splat(a)); }
+
+RMS_INLINE vector vector_add(vector a, vector b) {
+  return vector_of(wasm_f32x4_add(a.low, b.low), wasm_f32x4_add(a.high, b.high));
+}
+RMS_INLINE vector vector_subtract(vector a, vector b) {
+  return vector_of(wasm_f32x4_sub(a.low, b.low), wasm_f32x4_sub(a.high, b.high));
+}
+RMS_INLINE vector vector_multiply(vector a, vector b) {
+  return vector_of(wasm_f32x4_mul(a.low, b.low), wasm_f32x4_mul(a.high, b.high));
+}
+RMS_INLINE vector vector_divide(vector a, vector b) {
+  return vector_of(wasm_f32x4_div(a.low, b.low), wasm_f32x4_div(a.high, b.high));
+}
+RMS_INLINE vector vector_negate(vector a) { return vector_of(wasm_f32x4_neg(a.low), wasm_f32x4_neg(a.high)); }
+RMS_INLINE vector vector_square_root(vector a) { return vector_of(wasm_f32x4_sqrt(a.low), wasm_f32x4_sqrt(a.high)); }
+
+RMS_INLINE vector vector_clamp(vector a, vector limit) {
+  vector negative = vector_negate(limit);
+  vector below = vector_of(wasm_f32x4_pmin(a.low, limit.low), wasm_f32x4_pmin(a.high, limit.high));
+  return vector_of(wasm_f32x4_pmax(below.low, negative.low), wasm_f32x4_pmax(below.high, negative.high));
+}
+
+RMS_INLINE vector vector_positive_or(vector a, vector instead) {
+  const v128_t zero = wasm_f32x4_splat(0);
+  return vector_of(wasm_v128_bitselect(instead.low, a.low, wasm_f32x4_le(a.low, zero)),
+                   wasm_v128_bitselect(instead.high, a.high, wasm_f32x4_le(a.high, zero)));
+}
+
+/* The lanes joined by halves, i and i + 4 first. */
+RMS_INLINE element vector_sum(vector a) {
+  v128_t half = wasm_f32x4_add(a.low, a.high);
+  return (wasm_f32x4_extract_lane(half, 0) + wasm_f32x4_extract_lane(half, 2)) +
+         (wasm_f32x4_extract_lane(half, 1) + wasm_f32x4_extract_lane(half, 3));
 }
 
 #elif RMS_LANES == 2 && RMS_DOUBLE
@@ -125,7 +182,7 @@ RMS_INLINE vector vector_where_positive(vector condition, vector a) { return con
 RMS_INLINE element vector_sum(vector a) { return a; }
 
 #else
-#error "RMS_LANES must be 1, or where WebAssembly SIMD is compiled 4 (float32) or 2 (float64)"
+#error "RMS_LANES must be 1, or where WebAssembly SIMD is compiled 8 or 4 (float32) or 2 (float64)"
 #endif
 
 #endif

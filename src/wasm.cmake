@@ -14,10 +14,10 @@ function(add_leaf_module name)
 endfunction()
 
 # -Os: -O2 and -O3 copy loops to hoist their flags, for more bytes and no time less.
-add_leaf_module(rmsprop EXPORTS src/exports.txt SOURCES ${core} ${lanes} INCLUDES include OPTIONS -Os -msimd128)
-add_leaf_module(rmsprop.scalar EXPORTS src/exports.txt SOURCES ${core} INCLUDES include OPTIONS -Os)
+add_leaf_module(rmsprop EXPORTS src/exports.txt SOURCES ${core} ${lanes} INCLUDES include OPTIONS -Os -fno-jump-tables -msimd128)
+add_leaf_module(rmsprop.scalar EXPORTS src/exports.txt SOURCES ${core} INCLUDES include OPTIONS -Os -fno-jump-tables)
 add_leaf_module(rmsprop.shared EXPORTS src/exports.txt SOURCES ${core} ${lanes} INCLUDES include
-  OPTIONS -Os -msimd128 -matomics -mbulk-memory LINK_OPTIONS -Wl,--shared-memory,--max-memory=4294967296)
+  OPTIONS -Os -fno-jump-tables -msimd128 -matomics -mbulk-memory LINK_OPTIONS -Wl,--shared-memory,--max-memory=4294967296)
 
 # Where the fields of the C structs lie, for the binding: a program that prints them as JSON, run when the modules are embedded.
 add_executable(layout src/layout.c)

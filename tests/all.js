@@ -36,7 +36,7 @@ const steps = [
       // As a user's compiler sees them, who has nothing but them.
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
         '--lib', 'es2022,dom',
-        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs'].map((entry) => `dist/types/${entry}.d.ts`)],
+        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'nats'].map((entry) => `dist/types/${entry}.d.ts`)],
       node('tests/readme-types.js'),
     ],
   },
@@ -56,14 +56,17 @@ const steps = [
   { name: 'fuzz', commands: [node('tests/fuzz.js', '--seconds', '20', '--seed', '1', '--fresh')] },
   {
     name: 'Node, SIMD kernels',
-    commands: [nodeTests('unit', 'golden', 'python')],
+    commands: [nodeTests('unit', 'golden', 'toolkits', 'python')],
     env: { RMSPROP_KERNELS: 'simd' },
   },
   {
     name: 'Node, scalar kernels',
-    commands: [nodeTests('unit', 'golden')],
+    commands: [nodeTests('unit', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
+  { name: 'several replicas', commands: [oneByOne(nodeTests('distributed'))] },
+  // A browser wants the machine for itself.
+  { name: 'browsers', commands: [oneByOne(nodeTests('browsers'))] },
 ];
 
 /**
@@ -75,6 +78,14 @@ function nodeTests(...folders) {
     .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
     .map(({ name }) => `tests/${folder}/${name}`));
   return node('--test', '--test-reporter=spec', ...files.sort());
+}
+
+/**
+ * @param {string[]} command of `nodeTests`
+ * @returns {string[]} the same, with one file at a time
+ */
+function oneByOne([program, ...args]) {
+  return [program, '--test-concurrency=1', ...args];
 }
 
 /**

@@ -5,7 +5,7 @@
  *     node tests/coverage.js
  *
  * C: the native tests, by clang and llvm-cov. Only what a native compiler compiles counts, not what WebAssembly SIMD adds.
- * JavaScript: the unit and golden tests, by V8 and c8.
+ * JavaScript: the tests that run in Node, by V8 and c8.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -91,9 +91,9 @@ function ofC() {
 
 /** @returns {Report} */
 function ofScripts() {
-  const tests = ['unit', 'golden'].flatMap((name) => readdirSync(join(root, 'tests', name))
+  const tests = ['unit', 'golden', 'toolkits', 'distributed'].flatMap((name) => readdirSync(join(root, 'tests', name))
     .filter((file) => file.endsWith('.test.js') && !apart.includes(file)).map((file) => `tests/${name}/${file}`));
-  const c8 = join(root, 'node_modules/c8/bin/c8.js');
+  const c8 = join(root, 'tests/node_modules/c8/bin/c8.js');
   run(process.execPath, [c8, '--all', '--include', 'js/**', '--exclude', 'js/generated/**', '--reporter', 'json',
     '--reporter', 'json-summary', '--reports-dir', folder, '--temp-directory', join(folder, 'v8'),
     process.execPath, '--test', '--test-reporter=dot', ...tests]);

@@ -74,8 +74,12 @@ await Promise.all(copies.map(async (copy) => {
       const outcome = await copy.outcomeOf(mutant, area.first);
       area.counts[outcome]++;
       if (outcome === 'invalid' || outcome === 'same program') area.wanted++;
-      if (outcome === 'survived') area.survivors.push(mutant);
-      if (outcome === 'survived') console.log(`survived: ${mutant.file}:${mutant.line}\n  - ${mutant.from}\n  + ${mutant.to}`);
+      if (outcome === 'survived') {
+        area.survivors.push(mutant);
+        console.log(`survived: ${mutant.file}:${mutant.line}\n  - ${mutant.from}\n  + ${mutant.to}`);
+      }
+      const { 'noticed': seen, 'timed out': late, 'survived': unseen } = area.counts;
+      if ((seen + late + unseen) % 10 === 0) console.error(`${area.name}: ${seen + late} of ${seen + late + unseen} noticed`);
     }
   }
 }));

@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { blocks } from './readme.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-// Inside the package, whose name then stands for its own entry points.
-const folder = join(root, 'build/readme');
+// Where the package and the toolkits are found by their names.
+const folder = join(root, 'tests/build/readme');
 
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });

@@ -48,6 +48,27 @@ const programs = [
     why: 'runs the native tests under memcheck',
     skips: true,
   },
+  { command: ['chromium', '--version'], packages: ['chromium'], why: 'runs the tests in a browser', skips: true },
+  { command: ['firefox-esr', '--version'], packages: ['firefox-esr'], why: 'runs them in a second one', skips: true },
+  {
+    command: ['WebKitWebDriver', '--help'],
+    packages: ['webkit2gtk-driver'],
+    why: "runs them in a third one, WebKitGTK's MiniBrowser",
+    skips: true,
+  },
+  {
+    command: ['nats-server', '--version'],
+    packages: ['nats-server'],
+    why: 'carries messages between replicas',
+    skips: true,
+  },
+  {
+    command: ['mpicc', '--version'],
+    packages: ['openmpi-bin', 'libopenmpi-dev'],
+    why: 'compiles and starts the C programs of several processes',
+    skips: true,
+  },
+  { command: ['Xvfb', '-help'], packages: ['xvfb'], why: 'is the screen that MiniBrowser wants', skips: true },
 ];
 
 /** The oldest Node that the linter runs on; the package itself needs 18. */
@@ -56,8 +77,7 @@ const oldestNode = [20, 19];
 try {
   requireNode();
   installPrograms();
-  installManifest(root);
-  installManifest(join(root, 'web-demo'));
+  for (const folder of ['.', 'web-demo', 'tests']) installManifest(join(root, folder));
   installPython();
 } catch (error) {
   console.error(`set-up: ${error instanceof Error ? error.message : error}`);
@@ -76,24 +96,44 @@ function installPrograms() {
   if (missing.length === 0) return;
   for (const { command, name = command[0], why } of missing) console.log(`${name} is missing: it ${why}`);
 
-  const packages = missing.flatMap((program) => program.packages);
-  const install = ['apt-get', 'install', '--yes', '--no-install-recommends', ...packages];
+  const [needed, others] = [false, true].map((skips) => missing.filter((program) => skips === !!program.skips));
+  const install = ['apt-get', 'install', '--yes', '--no-install-recommends'];
   if (succeeds(['apt-get', '--version']) && process.getuid?.() === 0) {
-    console.log(`Installing ${packages.join(', ')} by apt-get, which takes a minute or two ...`);
-    try {
-      run(['apt-get', 'update']);
-      run(install);
-    } catch (error) {
-      console.error(error instanceof Error ? error.message : error); // whether it matters is seen below
+    console.log(`Installing ${packagesOf(missing).join(', ')} by apt-get, which takes some minutes ...`);
+    attempt(['apt-get', 'update']);
+    // The others one by one: a distribution that lacks one of them still brings the rest.
+    for (const some of [needed, ...others.map((program) => [program])]) {
+      if (some.length > 0) attempt([...install, ...packagesOf(some)]);
     }
   }
-  const needed = missing.filter(({ command, skips }) => !skips && !succeeds(command));
-  if (needed.length === 0) return;
+  const absent = needed.filter(({ command }) => !succeeds(command));
+  if (absent.length === 0) return;
   throw new Error([
-    `${needed.map(({ command, name = command[0] }) => name).join(', ')} must be installed. On Debian or Ubuntu:`,
-    `  sudo apt-get update && sudo ${install.join(' ')}`,
+    `${absent.map(({ command, name = command[0] }) => name).join(', ')} must be installed. On Debian or Ubuntu:`,
+    `  sudo apt-get update && sudo ${[...install, ...packagesOf(absent)].join(' ')}`,
     'Elsewhere: by the package manager, Emscripten by its own installer, emsdk. Then run this again.',
   ].join('\n'));
+}
+
+/**
+ * @param {{ packages: string[] }[]} some
+ * @returns {string[]}
+ */
+function packagesOf(some) {
+  return some.flatMap((program) => program.packages);
+}
+
+/**
+ * Runs a command; where it fails, says so and goes on. What it should have brought is looked for afterwards.
+ *
+ * @param {string[]} command
+ */
+function attempt(command) {
+  try {
+    run(command);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+  }
 }
 
 /** Makes tests/.venv as tests/python/requirements.txt says; where that cannot be, says why and leaves none. */

@@ -58,13 +58,13 @@ function readIfThere(file) {
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const [folder, ...rest] = process.argv.slice(2);
-  if (folder === undefined || rest.length > 0) {
-    console.error('usage: node web-demo/install.js <folder>');
+  const folders = process.argv.slice(2);
+  if (folders.length === 0) {
+    console.error('usage: node web-demo/install.js <folder>...');
     process.exit(2);
   }
   try {
-    installManifest(folder);
+    for (const folder of folders) installManifest(folder);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exit(1);

@@ -1,7 +1,7 @@
 /**
  * A step of each path of rmsprop-wasm/jax, interleaved, on the wasm backend of jax-js: where `path: 'auto'` comes from.
  *
- *     node tests/bench/jax.js [rounds]
+ *     npm run bench:jax -- [rounds]
  *
  * Prints microseconds a step, minimum and median, gradients already there; a step ends when the new weights are computed.
  */

@@ -85,7 +85,7 @@ export class Copy {
       mkdirSync(dirname(join(folder, file)), { recursive: true });
       cpSync(join(root, file), join(folder, file));
     }
-    for (const modules of ['node_modules', 'web-demo/node_modules', 'tests/.venv']) {
+    for (const modules of ['node_modules', 'web-demo/node_modules', 'tests/node_modules', 'tests/.venv']) {
       if (existsSync(join(root, modules))) symlinkSync(join(root, modules), join(folder, modules));
     }
   }
@@ -99,7 +99,7 @@ export class Copy {
   async prepare(withC, withScripts) {
     if (withC) {
       await this.#must(compileTests);
-      this.#objects = await this.#compiled();
+      this.#objects = await this.#compiled() ?? new Map();
       if (await this.#native() !== 'survived') throw new Error('the native tests fail without any mutant');
     }
     if (withScripts && await this.#scripts([]) !== 'survived') throw new Error('the tests fail without any mutant');
@@ -138,11 +138,12 @@ export class Copy {
 
   /** @returns {Promise<Outcome>} */
   async #ofC() {
-    const native = await this.#native();
+    const objects = await this.#compiled();
+    if (objects === undefined) return 'invalid';
+    const isSame = [...objects].every(([name, bytes]) => this.#objects.get(name)?.equals(bytes));
+    const native = isSame ? 'survived' : await this.#native();
     if (native !== 'survived') return native;
     // What the native programs do not see may be seen where there are several lanes.
-    const objects = await this.#compiled();
-    const isSame = [...objects].every(([name, bytes]) => this.#objects.get(name)?.equals(bytes));
     const generated = 'js/generated/rmsprop.js';
     try {
       if (await this.#run([process.execPath, 'src/build.js']) !== 0) return 'invalid';
@@ -161,8 +162,7 @@ export class Copy {
   /** Plain, which is quick and notices most, and then with sanitizers. @returns {Promise<Outcome>} */
   async #native() {
     for (const kind of ['plain', 'sane']) {
-      const compiled = await this.#run(shell(core.map((name) => `${cc(kind)} -c src/${name}.c -o build/${name}.o`)));
-      if (compiled !== 0) return 'invalid';
+      await this.#must(shell(core.map((name) => `${cc(kind)} -c src/${name}.c -o build/${name}.o`)));
       const objects = core.map((name) => `build/${name}.o`).join(' ');
       const outcome = await this.#outcome(shell(programs.map(({ parts, args }) =>
         `${cc(kind)} ${parts.map((part) => `build/${kind}_${part}.o`).join(' ')} ${objects} -lm -o build/program\n`
@@ -172,12 +172,16 @@ export class Copy {
     return 'survived';
   }
 
-  /** @returns {Promise<Map<string, Buffer>>} what a native compiler makes of the kernels and of their assertions */
+  /**
+   * @returns {Promise<Map<string, Buffer> | undefined>} what a native compiler makes of the kernels and of their
+   *   assertions; nothing if they are not C
+   */
   async #compiled() {
     const quiet = 'build/quiet'; // with assertions that do not say what failed
     mkdirSync(join(this.#folder, quiet), { recursive: true });
     writeFileSync(join(this.#folder, quiet, 'assert.h'), '#define assert(x) ((x) ? (void)0 : __builtin_trap())\n');
-    await this.#must(shell(core.map((name) => `${cc('plain')} -O2 -I${quiet} -c src/${name}.c -o build/${name}.o`)));
+    const commands = core.map((name) => `${cc('plain')} -I${quiet} -c src/${name}.c -o build/${name}.o`);
+    if (await this.#run(shell(commands)) !== 0) return undefined;
     return new Map(core.map((name) => [name, readFileSync(join(this.#folder, `build/${name}.o`))]));
   }
 

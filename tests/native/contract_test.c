@@ -60,6 +60,9 @@ static void set_array(rms_tensor *t, int number, void *array) {
 static void step(call *c) { rms_step(&c->options, c->tensors, COUNT); }
 static void range(call *c) { rms_range(&c->options, c->tensors, COUNT, 0, LENGTH); }
 static void sum_squares(call *c) { rms_sum_squares(&c->options, c->tensors, COUNT); }
+static void sum_range(call *c) { (void)rms_sum_squares_range(&c->options, c->tensors, COUNT, 0, COUNT, c->arrays[1][7]); }
+static void join(call *c) { rms_join_sum_squares(&c->options, c->tensors, COUNT, c->arrays[1][7]); }
+static void average(call *c) { rms_average(&c->options, c->tensors, COUNT); }
 static void prepare(call *c) { rms_prepare(&c->options, c->tensors, COUNT, c->arrays[0][7]); }
 static void all_finite(call *c) { (void)rms_all_finite(c->tensors, COUNT); }
 static void merge_rows(call *c) { (void)rms_merge_rows(RMS_FLOAT32, c->arrays[0][0], c->indices, c->places, 2, 3); }
@@ -105,6 +108,26 @@ BREACH(misaligned_sums, c->options.sum_squares = misaligned(c->sums); sum_square
 BREACH(two_dtypes_to_sum, c->tensors[1].dtype = RMS_FLOAT64; c->tensors[1].length = 2; sum_squares(c))
 BREACH(two_dtypes_to_clip, c->options.flags = RMS_CLIP_BY_GLOBAL_NORM; c->tensors[1].dtype = RMS_FLOAT64;
        c->tensors[1].length = 2; range(c))
+BREACH(backward_leaves, (void)rms_sum_squares_range(&c->options, c->tensors, COUNT, 1, 0, c->arrays[1][7]))
+BREACH(no_leaves, (void)rms_sum_squares_range(&c->options, c->tensors, COUNT, 0, 1, NULL))
+BREACH(misaligned_leaves, (void)rms_sum_squares_range(&c->options, c->tensors, COUNT, 0, 1, misaligned(c->arrays[1][7])))
+BREACH(two_dtypes_of_leaves, c->tensors[1].dtype = RMS_FLOAT64; c->tensors[1].length = 2; sum_range(c))
+BREACH(no_tensors_for_leaves, (void)rms_sum_squares_range(&c->options, NULL, COUNT, 0, 0, NULL))
+BREACH(sparse_leaves, make_sparse(c); c->indices[1] = 3; sum_range(c))
+BREACH(no_leaves_to_join, rms_join_sum_squares(&c->options, c->tensors, COUNT, NULL))
+BREACH(no_sums_to_join, c->options.sum_squares = NULL; join(c))
+BREACH(no_tensors_to_join, rms_join_sum_squares(&c->options, NULL, COUNT, c->sums))
+BREACH(sparse_join, make_sparse(c); c->indices[1] = 3; join(c))
+BREACH(no_value_to_average, c->tensors[0].value = NULL; average(c))
+BREACH(no_tensors_to_average, rms_average(&c->options, NULL, COUNT))
+BREACH(rule_to_average, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; average(c))
+BREACH(rule_of_leaves, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; sum_range(c))
+BREACH(rule_to_join, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; join(c))
+BREACH(rule_to_sum, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; sum_squares(c))
+BREACH(rule_to_prepare, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; prepare(c))
+BREACH(rule_of_a_range, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; range(c))
+BREACH(sparse_sum, make_sparse(c); c->indices[1] = 3; sum_squares(c))
+BREACH(flag_to_prepare, c->tensors[1].flags = 4; prepare(c))
 BREACH(two_dtypes_to_prepare, c->tensors[1].dtype = RMS_FLOAT64; c->tensors[1].length = 2; prepare(c))
 BREACH(sparse_to_prepare, make_sparse(c); prepare(c))
 BREACH(nowhere_to_prepare, rms_prepare(&c->options, c->tensors, COUNT, NULL))
@@ -154,6 +177,26 @@ static const struct {
   {"misaligned sums", "is_aligned(options->sum_squares", misaligned_sums},
   {"sums of two dtypes", "have_one_dtype", two_dtypes_to_sum},
   {"a norm of two dtypes", "have_one_dtype", two_dtypes_to_clip},
+  {"leaves that end before they begin", "first <= last", backward_leaves},
+  {"nowhere for leaves", "leaves != NULL", no_leaves},
+  {"misaligned leaves", "is_aligned(leaves", misaligned_leaves},
+  {"leaves of two dtypes", "have_one_dtype", two_dtypes_of_leaves},
+  {"no tensors for leaves", "tensors != NULL", no_tensors_for_leaves},
+  {"leaves of a row beyond the value", "rows_lie_inside", sparse_leaves},
+  {"no leaves to join", "leaves != NULL", no_leaves_to_join},
+  {"nowhere for joined sums", "sum_squares != NULL", no_sums_to_join},
+  {"no tensors to join", "tensors != NULL", no_tensors_to_join},
+  {"joining a row beyond the value", "rows_lie_inside", sparse_join},
+  {"averaging no value", "value != NULL", no_value_to_average},
+  {"no tensors to average", "tensors != NULL", no_tensors_to_average},
+  {"averaging by an unknown rule", "options->rule <=", rule_to_average},
+  {"leaves by an unknown rule", "options->rule <=", rule_of_leaves},
+  {"joining by an unknown rule", "options->rule <=", rule_to_join},
+  {"summing by an unknown rule", "options->rule <=", rule_to_sum},
+  {"preparing by an unknown rule", "options->rule <=", rule_to_prepare},
+  {"a range by an unknown rule", "options->rule <=", rule_of_a_range},
+  {"summing a row beyond the value", "rows_lie_inside", sparse_sum},
+  {"preparing with an unknown tensor flag", "tensor->flags <=", flag_to_prepare},
   {"preparing two dtypes", "have_one_dtype", two_dtypes_to_prepare},
   {"preparing a sparse gradient", "indices == NULL", sparse_to_prepare},
   {"nowhere to prepare", "out != NULL", nowhere_to_prepare},
@@ -219,7 +262,7 @@ static void every_array_is_looked_at(void) {
 /* Else a breach could be refused for another reason than its own. */
 static void the_call_itself_is_sound(void) {
   call c;
-  void (*calls[])(call *) = {step, range, sum_squares, prepare, all_finite, merge_rows};
+  void (*calls[])(call *) = {step, range, sum_squares, sum_range, join, average, prepare, all_finite, merge_rows};
   for (size_t k = 0; k < sizeof calls / sizeof *calls; k++) {
     sound_call(&c);
     calls[k](&c);
@@ -244,6 +287,9 @@ static void the_call_itself_is_sound(void) {
   rms_step(&c.options, NULL, 0);
   rms_sum_squares(&c.options, NULL, 0);
   rms_prepare(&c.options, NULL, 0, NULL);
+  rms_average(&c.options, NULL, 0);
+  rms_join_sum_squares(&c.options, NULL, 0, NULL);
+  claim(rms_sum_squares_range(&c.options, NULL, 0, 0, 0, NULL) == 0, "no tensors have no leaves", "");
   c.tensors[0].length = c.tensors[1].length = 0;
   rms_prepare(&c.options, c.tensors, COUNT, NULL);
   claim(rms_all_finite(NULL, 0) == 1, "nothing is finite", "");

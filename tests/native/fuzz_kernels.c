@@ -321,6 +321,21 @@ static void fuzz_step(bytes *b) {
   free_call(&c);
 }
 
+enum { PARTS = 4 };
+
+/* Cuts [0, total] into PARTS ranges, some of them empty. */
+static void next_cuts(bytes *b, size_t total, size_t cuts[PARTS + 1]) {
+  cuts[0] = 0;
+  for (int i = 1; i < PARTS; i++) cuts[i] = next_word(b) % (total + 1);
+  cuts[PARTS] = total;
+  for (int i = 1; i < PARTS; i++)
+    for (int k = i; k > 1 && cuts[k - 1] > cuts[k]; k--) {
+      size_t larger = cuts[k - 1];
+      cuts[k - 1] = cuts[k];
+      cuts[k] = larger;
+    }
+}
+
 /* Ranges that cover all elements once, in any order, are a step; one alone is a part of it. */
 static void fuzz_range(bytes *b) {
   call c;
@@ -329,20 +344,13 @@ static void fuzz_range(bytes *b) {
     reference_sum_squares(&c.options, c.sums.expected, c.expected, c.count);
     rms_sum_squares(&c.options, c.actual, c.count);
   }
-  size_t total = 0, cuts[5] = {0};
+  size_t total = 0, cuts[PARTS + 1];
   for (size_t k = 0; k < c.count; k++) total += c.actual[k].length;
-  for (int i = 1; i < 4; i++) cuts[i] = next_word(b) % (total + 1);
-  for (int i = 1; i < 4; i++)
-    for (int j = 1; j < 3; j++)
-      if (cuts[j] > cuts[j + 1]) {
-        size_t larger = cuts[j];
-        cuts[j] = cuts[j + 1];
-        cuts[j + 1] = larger;
-      }
-  cuts[4] = next_byte(b) & 1 ? SIZE_MAX : total;
-  unsigned start = next_byte(b), parts = 1 + next_below(b, 4);
+  next_cuts(b, total, cuts);
+  if (next_byte(b) & 1) cuts[PARTS] = SIZE_MAX;
+  unsigned start = next_byte(b), parts = 1 + next_below(b, PARTS);
   for (unsigned i = 0; i < parts; i++) {
-    unsigned part = (start + i) % 4;
+    unsigned part = (start + i) % PARTS;
     reference_range(&c.options, c.sums.expected, c.expected, c.count, cuts[part], cuts[part + 1]);
     rms_range(&c.options, c.actual, c.count, cuts[part], cuts[part + 1]);
     compare_call(&c);
@@ -355,6 +363,38 @@ static void fuzz_sum_squares(bytes *b) {
   make_call(b, &c, 1, 0);
   reference_sum_squares(&c.options, c.sums.expected, c.expected, c.count);
   rms_sum_squares(&c.options, c.actual, c.count);
+  compare_call(&c);
+  free_call(&c);
+}
+
+/* The same sums by way of their leaves, in parts and in any order. */
+static void fuzz_sum_squares_range(bytes *b) {
+  call c;
+  make_call(b, &c, 1, 0);
+  size_t total = reference_leaves(c.expected, c.count), cuts[PARTS + 1];
+  size_t got = rms_sum_squares_range(&c.options, c.actual, c.count, 0, 0, NULL);
+  require(got == total, "number of leaves", 0, 0, (double)got, (double)total);
+  void *leaves = malloc(total * size_of(c.sums.dtype) + (total == 0));
+  next_cuts(b, total, cuts);
+  unsigned start = next_byte(b);
+  for (unsigned i = 0; i < PARTS; i++) {
+    unsigned part = (start + i) % PARTS;
+    got = rms_sum_squares_range(&c.options, c.actual, c.count, cuts[part], cuts[part + 1], leaves);
+    require(got == total, "number of leaves", 0, part, (double)got, (double)total);
+  }
+  compare_call(&c);
+  reference_sum_squares(&c.options, c.sums.expected, c.expected, c.count);
+  rms_join_sum_squares(&c.options, c.actual, c.count, leaves);
+  compare_call(&c);
+  free(leaves);
+  free_call(&c);
+}
+
+static void fuzz_average(bytes *b) {
+  call c;
+  make_call(b, &c, 0, 0);
+  reference_average(&c.options, c.expected, c.count);
+  rms_average(&c.options, c.actual, c.count);
   compare_call(&c);
   free_call(&c);
 }
@@ -429,8 +469,10 @@ static void fuzz_merge_rows(bytes *b) {
   free_array(&values);
 }
 
-static void (*const entries[])(bytes *) = {fuzz_step,    fuzz_range,      fuzz_sum_squares,
-                                           fuzz_prepare, fuzz_all_finite, fuzz_merge_rows};
+static void (*const entries[])(bytes *) = {
+  fuzz_step,    fuzz_range,      fuzz_sum_squares, fuzz_sum_squares_range,
+  fuzz_average, fuzz_prepare,    fuzz_all_finite,  fuzz_merge_rows,
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   bytes b = {data, size};

@@ -79,6 +79,20 @@ void reference_sum_squares(const rms_step_options *o, double *sums, const refere
   }
 }
 
+static size_t leaves_of(size_t packet, size_t count) {
+  if (count <= 1024 * packet) return 1;
+  size_t left = (count + 1) / 2;
+  while (left % packet != 0) left++;
+  return leaves_of(packet, left) + leaves_of(packet, count - left);
+}
+
+size_t reference_leaves(const reference_tensor *tensors, size_t count) {
+  size_t leaves = 0;
+  for (size_t k = 0; k < count; k++)
+    if (tensors[k].gradient) leaves += leaves_of(tensors[k].dtype == RMS_FLOAT64 ? 4 : 8, elements_of_gradient(&tensors[k]));
+  return leaves;
+}
+
 /* ---- The rule ---- */
 
 /* The element `at` of the tensor by the gradient g, which stands before a clip by norm; `norm` is the own norm of the
@@ -163,6 +177,11 @@ static void average_element(const rms_step_options *o, const reference_tensor *t
   double rest = o->rule == RMS_RULE_KERAS_2_11 ? R(1 - o->ema_momentum) : R(1 - k);
   t->average[i] = R(R(k * t->average[i]) + R(rest * t->value[i]));
   if (o->flags & RMS_OVERWRITE) t->value[i] = t->average[i];
+}
+
+void reference_average(const rms_step_options *o, const reference_tensor *tensors, size_t count) {
+  for (size_t k = 0; k < count; k++)
+    for (size_t i = 0; tensors[k].average && i < tensors[k].length; i++) average_element(o, &tensors[k], i);
 }
 
 /* The element i of a tensor whose gradient, if any, is as long. */

@@ -24,6 +24,11 @@ void reference_range(const rms_step_options *options, const double *sums, const 
 
 void reference_sum_squares(const rms_step_options *options, double *sums, const reference_tensor *tensors, size_t count);
 
+/* How many leaves rms_sum_squares_range has. */
+size_t reference_leaves(const reference_tensor *tensors, size_t count);
+
+void reference_average(const rms_step_options *options, const reference_tensor *tensors, size_t count);
+
 void reference_prepare(const rms_step_options *options, const reference_tensor *tensors, size_t count, double *out);
 
 size_t reference_merge_rows(uint32_t dtype, double *values, int32_t *indices, size_t count, size_t row_length);

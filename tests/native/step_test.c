@@ -421,6 +421,71 @@ static void sums_of_long_tensors(void) {
   }
 }
 
+/* Leaves in any ranges, in any order, and then joined. */
+static void leaves_join_to_sums(void) {
+  enum { COUNT = 6, ROOM = 64 };
+  static const size_t lengths[COUNT] = {0, 7, 100000, 8193, 5, 20001};
+  twin twins[COUNT];
+  rms_tensor tensors[COUNT];
+  for (int k = 0; k < COUNT; k++) {
+    int present[SLOTS] = {1, k != 4, 1, 0, 0, 0, k % 2, 0};
+    twins[k] = make_twin(lengths[k], (size_t)k % 4, present, 0);
+    tensors[k] = tensor_of(&twins[k], 0);
+  }
+  int32_t indices[2] = {1, 0};
+  tensors[1].accumulator = NULL;
+  tensors[1].indices = indices;
+  tensors[1].index_count = 2;
+  tensors[1].row_length = 3; /* six numbers of the seven */
+  real sums[COUNT], expected[COUNT], leaves[ROOM + 1];
+  rms_step_options o = {.accumulation_steps = 3, .clip_norm = 1, .clip_value = 0.5, .loss_scale = 3,
+                        .flags = RMS_CLIP_BY_NORM | RMS_CLIP_BY_VALUE | RMS_UNSCALE, .sum_squares = expected};
+  rms_sum_squares(&o, tensors, COUNT);
+  o.sum_squares = sums;
+  size_t total = rms_sum_squares_range(&o, tensors, COUNT, 0, 0, NULL);
+  /* 100 000 is split into 16 leaves of floats and 32 of doubles, 8 193 into 2 and 3, 20 001 into 4 and 8. */
+  claim(total == (IS_DOUBLE ? 1 + 1 + 32 + 3 + 8 : 1 + 1 + 16 + 2 + 4), "leaves have at most 1 024 packets", "");
+  for (size_t parts = 1; parts <= total; parts++) {
+    for (size_t i = 0; i <= ROOM; i++) leaves[i] = guard;
+    for (int k = 0; k < COUNT; k++) sums[k] = guard;
+    int counts = 1;
+    for (size_t part = parts; part-- > 0;)
+      counts &= rms_sum_squares_range(&o, tensors, COUNT, total * part / parts, total * (part + 1) / parts, leaves) == total;
+    claim(counts && leaves[total] == guard, "each part tells the number of leaves and writes its own", "");
+    rms_join_sum_squares(&o, tensors, COUNT, leaves);
+    int equal = 1;
+    for (int k = 0; k < COUNT - 1; k++) equal &= same(sums[k], expected[k]);
+    claim(equal && sums[COUNT - 1] == guard, "joined leaves are the sums of squares, to the bit", "");
+  }
+  for (int k = 0; k < COUNT; k++) {
+    compare_twin(&twins[k], "leaves are read only", "leaves");
+    free_twin(&twins[k]);
+  }
+}
+
+/* rms_average is what a step does for a tensor without gradient, by every rule, and nothing else. */
+static void averages_alone(void) {
+  for (uint32_t rule = RMS_RULE_KERAS; rule <= RMS_RULE_OPTAX_OUTSIDE; rule++) {
+    for (size_t length = 0; length <= 67; length++) {
+      int present[SLOTS] = {1, 1, 1, 0, 0, 1, rule != RMS_RULE_KERAS_2_11, 0}, none[SLOTS] = {1, 1, 1};
+      twin twins[2] = {make_twin(length, length % 4, present, length % 5 == 0), make_twin(3, 0, none, 0)};
+      rms_step_options o = {.ema_momentum = 0.99, .rule = rule, .flags = length % 2 ? RMS_OVERWRITE : 0};
+      rms_tensor tensors[2] = {tensor_of(&twins[0], 0), tensor_of(&twins[1], 0)};
+      arrays *t = &twins[0].expected;
+      real k = (real)0.99, rest = rule == RMS_RULE_KERAS_2_11 ? (real)(1 - 0.99) : subtract(1, k);
+      for (size_t i = 0; i < length; i++) {
+        t->average[i] = add(multiply(k, t->average[i]), multiply(rest, t->value[i]));
+        if (o.flags) t->value[i] = t->average[i];
+      }
+      rms_average(&o, tensors, 2);
+      for (int j = 0; j < 2; j++) {
+        compare_twin(&twins[j], "the averages alone move", "rms_average");
+        free_twin(&twins[j]);
+      }
+    }
+  }
+}
+
 static void global_norm_of_many_tensors(void) {
   enum { COUNT = 45 };
   rms_tensor tensors[COUNT];
@@ -481,6 +546,8 @@ int main(void) {
   preparing_comes_first();
   rows_are_small_tensors();
   sums_of_long_tensors();
+  leaves_join_to_sums();
+  averages_alone();
   global_norm_of_many_tensors();
   constant_gradient_stays_finite();
   finiteness_is_seen_anywhere();

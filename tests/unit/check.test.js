@@ -30,6 +30,6 @@ test('an option that resembles none is answered with those that there are', () =
   assert.equal(hintFor('abc', ['rho']), 'it has rho');
   assert.throws(() => new RMSprop(/** @type {any} */ ({ decay: 0.9 })),
     /^TypeError: RMSprop has no option "decay"; it has name, learningRate, .*rho, momentum, epsilon, centered/);
-  assert.throws(() => new Memory(/** @type {any} */ ({ shared: true })),
-    /^TypeError: Memory has no option "shared"; it has initialBytes, maximumBytes, memory, allocate, free$/);
+  assert.throws(() => new Memory(/** @type {any} */ ({ grows: true })),
+    /^TypeError: Memory has no option "grows"; it has initialBytes, maximumBytes, shared, memory, allocate, free$/);
 });

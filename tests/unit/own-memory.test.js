@@ -261,7 +261,7 @@ test('tensorAt is the bytes that are there: reads and writes go through, dispose
   assert.deepEqual([memory.tensorCount, memory.bytesInUse], [0, 0]);
   at.dispose();
   at.dispose();
-  assert.throws(() => at.data, /tensor of shape \[2,2\] is disposed/);
+  assert.throws(() => at.data, /variable "tensor_4096" is disposed/);
   assert.deepEqual([...new Float32Array(other.wasmMemory.buffer, 4096, 4)], [5, 6, 7, 8]);
 
   const doubles = tensorAt(memory, 4096, [2], { dtype: 'float64' });
@@ -287,7 +287,7 @@ test('tensorAt refuses what is no place', () => {
     [[memory, 4, [1.5]], 'RangeError', 'shape must be an integer in [0, 9007199254740991], got 1.5'],
     [[memory, 4, 3], 'TypeError', 'shape must be an array, got 3'],
     [[memory, 4, [1], { dtype: 'int8' }], 'TypeError', 'dtype must be one of float32,float64,int32, got "int8"'],
-    [[memory, 4, [1], { memory }], 'TypeError', 'tensorAt has no option "memory"; it has dtype'],
+    [[memory, 4, [1], { memory }], 'TypeError', 'tensorAt has no option "memory"; it has dtype, name'],
   ])) assert.throws(() => tensorAt(.../** @type {Parameters<typeof tensorAt>} */ (args)), { name, message });
   assert.equal(tensorAt(memory, 65532, [1]).size, 1, 'the last that fits');
 });

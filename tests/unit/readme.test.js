@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { blocks, readme } from '../readme.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
+// The toolkits are found from here.
+const cwd = fileURLToPath(new URL('../', import.meta.url));
 
 /**
  * @param {string} code
@@ -19,7 +21,7 @@ const promised = (code) => [...code.matchAll(/\/\/ prints (.*)$/gm)].map(([, lin
 
 for (const [i, code] of blocks('js').entries()) {
   test(`JavaScript block ${i + 1} of the README runs and prints what it says`, () => {
-    const output = execFileSync(process.execPath, ['--input-type=module', '--eval', code], { cwd: root, encoding: 'utf8' });
+    const output = execFileSync(process.execPath, ['--input-type=module', '--eval', code], { cwd, encoding: 'utf8' });
     const expected = promised(code);
     assert.ok(expected.length > 0, 'a block prints something');
     assert.deepEqual(output.trimEnd().split('\n'), expected);

@@ -31,21 +31,7 @@ after(() => {
 });
 
 /** TensorFlow.js without what the path in place needs: a version of it with other private parts. */
-const withoutPrivateParts = withBackend({});
-
-/** The same with the threaded build, as far as can be seen from outside: Node has the other one only. */
-const withSharedMemory = withBackend({
-  wasm: {
-    wasmMemory: new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }),
-    tfjs: { registerTensor: () => assert.fail(), disposeData: () => assert.fail() },
-  },
-  dataIdMap: { get: () => assert.fail() },
-});
-
-/** @param {object} backend @returns {typeof tf} */
-function withBackend(backend) {
-  return { ...tf, backend: () => /** @type {any} */ (backend) };
-}
+const withoutPrivateParts = { ...tf, backend: () => /** @type {any} */ ({}) };
 
 /**
  * A claim on each backend.
@@ -208,6 +194,9 @@ const variants = /** @type {Omit<Options, 'learningRate'>[]} */ ([
   { gradientAccumulationSteps: 3 }, { gradientAccumulationSteps: 2, useEma: true, emaOverwriteFrequency: 2, clipnorm: 0.4 },
   { rho: 0.7, epsilon: 1e-3, weightDecay: 0.1, globalClipnorm: 1, centered: true, useEma: true, lossScaleFactor: 8 },
   { momentum: (step) => 0.1 * (step % 5), epsilon: () => 1e-5, decay: (step) => 0.9 - 0.01 * step },
+  { rule: 'keras-2.11' }, { rule: 'keras-2.11', centered: true, momentum: 0.5, weightDecay: 0.01 },
+  { rule: 'keras-2.11', globalClipnorm: 0.7, clipvalue: 0.3 }, { rule: 'keras-2.11', clipnorm: 0.5, clipvalue: 0.3 },
+  { rule: 'keras-2.11', useEma: true, emaMomentum: 0.8, emaOverwriteFrequency: 3 },
 ]);
 for (const variant of variants) {
   onEach(`${Object.entries(variant).map(([name, value]) => `${name} ${value}`)} are Keras's`, async (backend) => {
@@ -330,6 +319,135 @@ onEach('callbacks and schedules are asked once an update, with the number of cal
   other.dispose();
 });
 
+// ---- The hook ----
+
+/** @typedef {NonNullable<Options['aggregateGradients']>} Hook */
+
+for (const options of /** @type {Partial<Options>[]} */ ([
+  { globalClipnorm: 0.7 }, { gradientAccumulationSteps: 3, lossScaleFactor: 8, clipnorm: 0.5, useEma: true, weightDecay: 0.1 },
+])) {
+  onEach(`a hook gets all gradients as the main entry gives them, and what it writes is applied: ${Object.keys(options)}`, (backend) => {
+    const shapes = [[3, 5], [70], []];
+    const sizes = [15, 70, 1];
+    /** @param {any[]} seen @returns {Hook} */
+    const hook = (seen) => (flat, { step, tensors }) => {
+      seen.push({ flat: [...flat], step, tensors: tensors.map(({ offset, length }) => ({ offset, length })) });
+      for (let i = 0; i < flat.length; i++) flat[i] = flat[i] / 2 + i / 100;
+    };
+    /** @type {any[][]} */
+    const [hers, mine] = [[], []];
+    const reference = new RMSprop({ momentum: () => 0.5, learningRate: 0.05, ...options, aggregateGradients: hook(hers) });
+    const theirs = sizes.map((size, i) => variable(randomArray(i + 1, size), { shape: shapes[i] }));
+    const ours = sizes.map((size, i) => tf.tidy(() => tf.variable(tf.tensor(randomArray(i + 1, size), shapes[i]))));
+    const optimizer = rmsprop(tf, { momentum: 0.5, learningRate: 0.05, ...options, aggregateGradients: hook(mine) });
+    console.warn = () => {};
+    for (let step = 0; step < 9; step++) {
+      const gradients = sizes.map((size, i) => (i === 1 && step > 5 ? null : randomArray(100 + step * 3 + i, size)));
+      reference.apply(gradients, theirs);
+      apply(optimizer, ours, gradients);
+      ours.forEach((v, i) => {
+        if (backend !== 'operations') return equalBits(valuesOf(v), theirs[i].data, `step ${step}, variable ${i}`);
+        // As above: another order of sums.
+        valuesOf(v).forEach((x, k) => assert.ok(Math.abs(x - theirs[i].data[k]) < 1e-5, `step ${step}, variable ${i}`));
+      });
+    }
+    console.warn = warn;
+    assert.deepEqual(mine, hers);
+    assert.equal(mine.length, optimizer.iterations);
+    disposeAll(optimizer, reference, ...theirs, ...ours);
+  });
+}
+
+onEach('an asynchronous hook is waited for, whatever happens to gradients, memory and backend meanwhile', async (backend) => {
+  const [x, y, gone, still] = [made([1, 2]), made([1, 2]), made([1]), made([1])];
+  /** @type {() => void} */
+  let go = () => {};
+  /** @type {Hook} */
+  const later = (flat) => new Promise((done) => {
+    go = () => {
+      flat.fill(0.5);
+      done();
+    };
+  });
+  const optimizer = rmsprop(tf, { learningRate: 0.1, momentum: 0.5, aggregateGradients: later });
+  const plain = rmsprop(tf, { learningRate: 0.1, momentum: 0.5 });
+  assert.throws(() => apply(optimizer, [x, gone, still], [Float32Array.of(1, 1), Float32Array.of(1), Float32Array.of(1)]),
+    /aggregateGradients must be synchronous here, got a promise: use applyGradientsAsync/);
+  assert.deepEqual([...valuesOf(x)], [1, 2]);
+  for (let step = 0; step < 3; step++) {
+    const gradient = tf.tensor1d([step, 7]);
+    const promise = optimizer.applyGradientsAsync({ [x.name]: gradient, [still.name]: null });
+    gradient.dispose();
+    assert.throws(() => apply(optimizer, [x], [Float32Array.of(1, 1)]), /aggregateGradients has not settled/);
+    assert.throws(() => optimizer.dispose(), /has not settled/);
+    tf.zeros([1 << 20]).dispose();
+    await tf.nextFrame();
+    if (step === 1) gone.dispose();
+    if (step === 2) await tf.setBackend(backend === 'cpu' ? 'wasm' : 'cpu');
+    go();
+    assert.equal(await promise, step + 1);
+    apply(plain, [y], [Float32Array.of(0.5, 0.5)]);
+    equalBits(valuesOf(x), valuesOf(y), `step ${step}`);
+  }
+  disposeAll(optimizer, plain, x, y, still);
+  await tf.setBackend(backend);
+});
+
+onEach('a hook that fails, now or later, changes nothing, and the next call goes on', async () => {
+  const x = made([1, 2]);
+  /** @type {Hook} */
+  let hook = () => {};
+  const optimizer = rmsprop(tf, { learningRate: 0.1, aggregateGradients: (flat, info) => hook(flat, info) });
+  const gradients = { [x.name]: tf.tensor1d([1, 1]) };
+  hook = () => { throw new Error('mine'); };
+  assert.throws(() => optimizer.applyGradients(gradients), /mine/);
+  await assert.rejects(optimizer.applyGradientsAsync(gradients), /mine/);
+  hook = () => Promise.reject(new Error('later'));
+  await assert.rejects(optimizer.applyGradientsAsync(gradients), /later/);
+  hook = (flat) => void structuredClone(flat, { transfer: [flat.buffer] });
+  assert.throws(() => optimizer.applyGradients(gradients), /buffer of aggregateGradients must stay attached/);
+  hook = () => optimizer.applyGradients(gradients);
+  assert.throws(() => optimizer.applyGradients(gradients), /aggregateGradients runs/);
+  assert.deepEqual([...valuesOf(x)], [1, 2]);
+  assert.equal(optimizer.iterations, 0);
+  hook = () => {};
+  assert.equal(await optimizer.applyGradientsAsync(gradients), 1);
+  assert.notDeepEqual([...valuesOf(x)], [1, 2]);
+  tf.dispose(gradients);
+  disposeAll(optimizer, x);
+});
+
+onEach('under model.fit two replicas, whose hooks exchange means, keep equal weights', async () => {
+  // One replica after the other: the first has the second's gradients of the same step from a run before.
+  /** @param {number} rank @param {number[][]} others the gradients of the other replica, step by step */
+  const train = async (rank, others) => {
+    /** @type {number[][]} */
+    const own = [];
+    const optimizer = rmsprop(tf, {
+      learningRate: 0.01,
+      globalClipnorm: 1,
+      aggregateGradients(flat, { step, tensors }) {
+        own.push([...flat]);
+        assert.equal(tensors.length, 4);
+        if (others[step]) flat.forEach((g, i) => (flat[i] = (g + others[step][i]) / 2));
+      },
+    });
+    const model = perceptron(optimizer);
+    const { inputs, targets } = classes(16);
+    const half = tf.tidy(() => [inputs, targets].map((all) => tf.slice(all, [rank * 8, 0], [8, -1])));
+    await model.fit(half[0], half[1], { epochs: 1, batchSize: 8, shuffle: false, verbose: 0 });
+    const weights = model.getWeights().map((weight) => [...weight.dataSync()]);
+    tf.dispose([inputs, targets, half]);
+    disposeAll(model, optimizer);
+    return { own, weights };
+  };
+  const second = await train(1, []);
+  const first = await train(0, second.own);
+  const again = await train(1, first.own);
+  assert.deepEqual(first.weights, again.weights);
+  assert.notDeepEqual(first.weights, second.weights);
+});
+
 // ---- State belongs to the variable ----
 
 onEach('subsets and other orders never mix states: each variable goes as with an optimizer of its own', () => {
@@ -369,6 +487,16 @@ onEach('disposed variables are forgotten, with their slots; one of the same name
   for (let i = 0; i < 8; i++) apply(ofZ, [z], [Float32Array.of(1)]);
   equalBits(valuesOf(y), valuesOf(z));
   disposeAll(optimizer, ofZ, y, z);
+});
+
+onEach('an average that begins later, with a layer that is added, begins as a copy', () => {
+  const [x, y] = [made([1]), made([8])];
+  const optimizer = rmsprop(tf, { learningRate: 0.1, useEma: true, emaMomentum: 0.5 });
+  apply(optimizer, [x], [Float32Array.of(1)]);
+  apply(optimizer, [x, y], [Float32Array.of(1), Float32Array.of(1)]);
+  const [weight] = valuesOf(y);
+  assert.equal(optimizer.withAverages(() => valuesOf(y)[0]), Math.fround(4 + Math.fround(0.5 * weight)));
+  disposeAll(optimizer, x, y);
 });
 
 onEach('trainable, toggled between steps, and layers added later change nothing for the others', () => {
@@ -433,6 +561,31 @@ onEach('what others assign to a variable is what the next step goes on from', ()
   disposeAll(optimizer, other, x, a);
 });
 
+test('two optimizers that train a variable in turns, on cpu and wasm, each go on from where the other left it', async () => {
+  const [x, y] = [made(randomArray(1, 20)), made(randomArray(1, 20))];
+  const [first, second] = [rmsprop(tf, 0.1), rmsprop(tf, 0.2)];
+  const [theirFirst, theirSecond] = [tf.train.rmsprop(0.1), tf.train.rmsprop(0.2)];
+  for (let i = 0; i < 6; i++) {
+    await tf.setBackend(i % 2 ? 'wasm' : 'cpu');
+    apply(i % 2 ? second : first, [x], [randomArray(i, 20)]);
+    apply(i % 2 ? theirSecond : theirFirst, [y], [randomArray(i, 20)]);
+    equalBits(valuesOf(x), valuesOf(y), `step ${i}`);
+  }
+  disposeAll(first, second, theirFirst, theirSecond, x, y);
+});
+
+onEach('what is written into the array of a variable where it lies is what the next step goes on from', () => {
+  const [x, a, optimizer, other] = [made([1, 2]), made([1, 2]), rmsprop(tf, 0.1), rmsprop(tf, 0.1)];
+  for (let i = 0; i < 3; i++) {
+    x.dataSync().fill(i);
+    tf.tidy(() => a.assign(tf.fill([2], i)));
+    apply(optimizer, [x], [Float32Array.of(1, 2)]);
+    apply(other, [a], [Float32Array.of(1, 2)]);
+    equalBits(valuesOf(x), valuesOf(a));
+  }
+  disposeAll(optimizer, other, x, a);
+}, ['cpu']); // elsewhere dataSync gives a copy
+
 // ---- Weights, configs, models ----
 
 onEach('weights go to tf.train.rmsprop and come from it, and both go on with equal bits', async () => {
@@ -478,6 +631,28 @@ onEach('weights find their variables by name, in any order and bit by bit, or in
   disposeAll(first, named, ordered, x, y, p, q, ...copies);
 });
 
+onEach('the counter alone sets the counter and lets the slots start anew, as with tf.train.rmsprop', async () => {
+  const [x, y] = [made([1, 2]), made([1, 2])];
+  const [ours, theirs] = [rmsprop(tf, 0.1, 0.9, 0.5), tf.train.rmsprop(0.1, 0.9, 0.5)];
+  const iter = { name: 'iter', tensor: tf.scalar(5, 'int32') };
+  await ours.setWeights([iter]);
+  assert.equal(ours.iterations, 5);
+  for (let i = 0; i < 3; i++) {
+    apply(ours, [x], [Float32Array.of(1, i)]);
+    apply(theirs, [y], [Float32Array.of(1, i)]);
+  }
+  const old = /** @type {any} */ (theirs);
+  tf.dispose([...old.accumulatedMeanSquares, ...old.accumulatedMoments].map(({ variable: slot }) => slot)); // it forgets to
+  for (const optimizer of [ours, theirs]) await optimizer.setWeights([iter]);
+  assert.deepEqual([ours.iterations, theirs.iterations], [5, 5]);
+  for (let i = 0; i < 3; i++) {
+    apply(ours, [x], [Float32Array.of(2, i)]);
+    apply(theirs, [y], [Float32Array.of(2, i)]);
+    equalBits(valuesOf(x), valuesOf(y), `step ${i}`);
+  }
+  disposeAll(ours, theirs, x, y, iter.tensor);
+});
+
 test('weights that do not fit are refused, and nothing changes', async () => {
   const [x, optimizer] = [made([1, 2]), rmsprop(tf, 0.1)];
   apply(optimizer, [x], [Float32Array.of(1, 2)]);
@@ -487,7 +662,7 @@ test('weights that do not fit are refused, and nothing changes', async () => {
   const momentum = { name: `${x.name}/momentum`, tensor: tf.tensor1d([1, 2]) };
   const other = { name: `${x.name}/momentum`, tensor: tf.tensor1d([1, 2, 3]) };
   const more = ['rms', 'momentum'].map((slot) => ({ ...rms, name: `more/${slot}` }));
-  for (const weights of [[], [iter, rms], [iter, rms, other], [iter, rms, rms], [iter, rms, momentum, ...more], [iter],
+  for (const weights of [[], [iter, rms], [iter, rms, other], [iter, rms, rms], [iter, rms, momentum, ...more],
     [iter, rms, momentum, { ...rms, name: `${x.name}/mg` }], [rms, rms, momentum]]) {
     await assert.rejects(optimizer.setWeights(weights), RangeError);
     const now = (await optimizer.getWeights()).map(({ name, tensor }) => ({ name, values: [...tensor.dataSync()] }));
@@ -684,7 +859,7 @@ test('wasm: losses equal those of a run by copies to the bit, for no stale weigh
   const warnings = [];
   console.warn = (/** @type {string} */ text) => warnings.push(text);
   const all = [];
-  for (const one of [tf, withoutPrivateParts, withSharedMemory]) {
+  for (const one of [tf, withoutPrivateParts, withoutPrivateParts]) {
     const optimizer = rmsprop(one, { learningRate: 0.01, momentum: 0.9 });
     const model = perceptron(optimizer);
     all.push(await fit(model, 20));
@@ -781,6 +956,9 @@ onEach('what is no gradient of a variable is refused before anything is written'
   refuses({ [whole.name]: other }, /float32/);
   refuses([{ name: x.name, tensor: fine }, { name: x.name, tensor: fine }], RangeError);
   refuses(null, TypeError);
+  refuses([null], /variableGradients\[0\] must be \{ name, tensor \}, got null/);
+  refuses([{ name: x.name, tensor: fine }, 3], /variableGradients\[1\] must be \{ name, tensor \}, got 3/);
+  refuses([{ tensor: fine }], /variableGradients\[0\].name must be of type string, got undefined/);
   fails = true;
   refuses({ [x.name]: fine }, /learningRate at step 1/);
   fails = false;
@@ -793,7 +971,9 @@ onEach('what is no gradient of a variable is refused before anything is written'
 test('options are checked as everywhere, and a rate is asked for as tfjs does', () => {
   const make = /** @type {any} */ (rmsprop);
   assert.throws(() => make(tf, { learningRate: 0.1, momentun: 0.9 }), /no option "momentun"; did you mean "momentum"/);
-  assert.throws(() => make(tf, { learningRate: 0.1, rule: 'keras' }), TypeError);
+  assert.throws(() => make(tf, { learningRate: 0.1, rule: 'keras-1' }), /rule must be "keras" or "keras-2.11", got "keras-1"/);
+  assert.throws(() => make(tf, { learningRate: 0.1, aggregateGradients: 3 }), /aggregateGradients must be of type function, got 3/);
+  assert.throws(() => make(tf, { learningRate: 0.1, rule: 'keras-2.11', aggregateGradients: () => {} }), TypeError);
   assert.throws(() => make(tf, {}), /learningRate for RMSPropOptimizer must be defined/);
   assert.throws(() => make(tf), /learningRate for RMSPropOptimizer must be defined/);
   assert.throws(() => make(tf, { learningRate: 0.1, rho: 0.9, decay: 0.9 }), /decay and rho/);

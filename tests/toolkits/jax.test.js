@@ -185,7 +185,7 @@ test('nothing leaks: the memories of jax-js and of the kernels stay as large as 
     }
     console.log('flat');
   `;
-  const cwd = fileURLToPath(new URL('../..', import.meta.url));
+  const cwd = fileURLToPath(new URL('.', import.meta.url));
   const args = [...process.execArgv.filter((arg) => arg.startsWith('--import')), '--input-type=module', '--eval', script];
   assert.equal(execFileSync(process.execPath, args, { cwd, encoding: 'utf8' }).trim(), 'flat');
 });

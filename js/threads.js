@@ -1,0 +1,371 @@
+/**
+ * Threads that share the work of each step of an optimizer:
+ *
+ *     const pool = await ThreadPool.create();
+ *     const w = variable(values, { memory: pool.memory });
+ *     const optimizer = new RMSprop({ pool });
+ *     …
+ *     await pool.close();
+ *
+ * A step is cut into ranges of the whole model, which the calling thread and the workers take one after the other.
+ * Nothing is copied or allocated for it, and the bits are those of a step by one thread, whatever the number of threads
+ * and whoever takes what. A page must be cross-origin isolated. On its main thread, which is not allowed to sleep, the
+ * end of a step is waited for by looking again and again.
+ */
+import { integer, knownOptions, typeError } from './check.js';
+import { constants } from './engine.js';
+import { layout } from './generated/rmsprop.js';
+import { availableCores, startThread } from './hosts.js';
+import { Memory } from './memory.js';
+import { kernelsOf, moduleFor } from './module.js';
+import { TIMEOUT, changes } from './wait.js';
+import {
+  COUNT, FAILED, KIND, LEAVES, OPTIONS, PENDING, RANGES, REMAINING, SHARE, SUMS, TENSORS, UNIT, WORDS, work,
+} from './work.js';
+
+/** @typedef {import('./module.js').Kernels} Kernels */
+/** @typedef {import('./hosts.js').Thread} Thread */
+
+const MAXIMUM_THREADS = 256;
+
+/** Elements of a step below which one thread is as fast: `npm run bench:threads` shows where. */
+const WORTHWHILE = 32768;
+
+/** How long a worker may take to start, and to end, in milliseconds. */
+const START_TIMEOUT = 30000;
+const END_TIMEOUT = 1000;
+
+const CLIPS_BY_NORM = constants.RMS_CLIP_BY_NORM | constants.RMS_CLIP_BY_GLOBAL_NORM;
+
+/** Words of an rms_tensor. */
+const TENSOR_WORDS = layout.tensor.size / 4;
+const [LENGTH, GRADIENT, AVERAGE, ACCUMULATOR, INDICES, INDEX_COUNT, ROW_LENGTH] = [
+  layout.tensor.length, layout.tensor.gradient, layout.tensor.average, layout.tensor.accumulator, layout.tensor.indices,
+  layout.tensor.index_count, layout.tensor.row_length,
+].map((offset) => offset / 4);
+
+/** A sum of squares of float64. */
+const SUM_BYTES = 8;
+
+/**
+ * The calling thread and workers, which do the steps of optimizers together. Made by `ThreadPool.create`.
+ */
+export class ThreadPool {
+  #memory;
+  #threads;
+  #kernels;
+  #own;
+  #words;
+  #block;
+  /** @type {Helper[]} */
+  #workers = [];
+  /** All of memory, made anew when it has grown. */
+  #view = /** @type {Uint32Array} */ (new Uint32Array());
+  /** Scratch for the leaves of sums, and how many sums it holds. */
+  #sums = 0;
+  #room = 0;
+  /** Why it cannot be used any more. @type {Error | undefined} */
+  #failure;
+  /** @type {Promise<void> | undefined} */
+  #closing;
+
+  /**
+   * Use `ThreadPool.create`.
+   *
+   * @param {Memory} memory
+   * @param {number} threads
+   */
+  constructor(memory, threads) {
+    this.#memory = memory;
+    this.#threads = threads;
+    this.#own = kernelsOf(memory);
+    this.#block = memory.allocate(WORDS * 4);
+    this.#words = new Int32Array(memory.buffer, this.#block, WORDS).fill(0);
+    this.#words[SHARE] = 2 * threads;
+    this.#kernels = Object.freeze({
+      ...this.#own,
+      check: () => this.#check(),
+      rms_step: this.#step.bind(this),
+      rms_range: this.#range.bind(this),
+      rms_sum_squares: this.#sumSquares.bind(this),
+    });
+  }
+
+  /**
+   * Starts workers.
+   *
+   * @param {object} [options]
+   * @param {number} [options.threads] how many work at a time, the calling one among them; default as many as there are
+   *   cores
+   * @param {Memory} [options.memory] where variables will be, made with `shared: true`; default a new one
+   * @returns {Promise<ThreadPool>} when all workers are ready
+   * @throws {TypeError | RangeError} for an unknown option or one of the wrong kind, as a rejection
+   * @throws {Error} where memory cannot be shared, as in a page that is not cross-origin isolated, or if a worker does
+   *   not start; likewise
+   */
+  static async create(options = {}) {
+    knownOptions('ThreadPool', options, ['threads', 'memory']);
+    const { threads = await availableCores(), memory: given } = options;
+    integer('threads', threads, 1, MAXIMUM_THREADS);
+    requireSharing();
+    const memory = given ?? new Memory({ shared: true });
+    if (!(memory instanceof Memory) || memory.buffer instanceof ArrayBuffer) {
+      throw typeError('memory', 'a Memory made with shared: true', memory);
+    }
+    const pool = new ThreadPool(memory, threads);
+    try {
+      await pool.#start();
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+    return pool;
+  }
+
+  /** @returns {Memory} where the variables are that it works on */
+  get memory() {
+    return this.#memory;
+  }
+
+  /** @returns {number} how many threads work at a time, the calling one among them */
+  get threads() {
+    return this.#threads;
+  }
+
+  /** @returns {Kernels & { check: () => void }} for optimizers: the kernels, run by all threads */
+  get kernels() {
+    return this.#kernels;
+  }
+
+  /**
+   * Ends the workers. The memory stays, and what is in it; optimizers of the pool cannot step any more. Calling it
+   * again does nothing.
+   *
+   * @returns {Promise<void>} when they have ended
+   */
+  close() {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #start() {
+    const module = moduleFor(this.#memory.wasmMemory);
+    await Promise.all(Array.from({ length: this.#threads - 1 }, async (_, i) => {
+      const worker = new Helper(`thread ${i + 1} of the pool`, (reason) => {
+        this.#failure ??= new Error(reason);
+      });
+      this.#workers.push(worker);
+      await worker.start({ module, memory: this.#memory.wasmMemory, block: this.#block });
+    }));
+  }
+
+  async #close() {
+    this.#failure = new Error('the pool is closed');
+    Atomics.store(this.#words, REMAINING, -1);
+    Atomics.notify(this.#words, REMAINING);
+    const ended = await Promise.all(this.#workers.map((worker) => worker.end()));
+    // A worker that may still look at it keeps it.
+    if (!ended.every(Boolean)) return;
+    this.#memory.free(this.#block);
+    if (this.#room) this.#memory.free(this.#sums);
+  }
+
+  #check() {
+    if (this.#failure) throw this.#failure;
+  }
+
+  // ---- What takes the place of the kernels ----
+
+  /**
+   * @param {number} options
+   * @param {number} tensors
+   * @param {number} count
+   */
+  #step(options, tensors, count) {
+    this.#refreshView();
+    const flags = this.#view[(options + layout.options.flags) / 4];
+    if (flags & CLIPS_BY_NORM && !(flags & constants.RMS_HOLD)) this.#sumSquares(options, tensors, count);
+    this.#range(options, tensors, count, 0, 2 ** 32 - 1);
+  }
+
+  /**
+   * @param {number} options
+   * @param {number} tensors
+   * @param {number} count
+   * @param {number} first
+   * @param {number} last
+   */
+  #range(options, tensors, count, first, last) {
+    this.#refreshView();
+    const words = this.#view;
+    let length = 0;
+    let work = 0;
+    for (let i = 0, at = tensors / 4; i < count; i++, at += TENSOR_WORDS) {
+      length += words[at + LENGTH];
+      if (words[at + INDICES]) work += words[at + INDEX_COUNT] * words[at + ROW_LENGTH];
+      else if (words[at + GRADIENT] || words[at + AVERAGE] || words[at + ACCUMULATOR]) work += words[at + LENGTH];
+    }
+    if (work < WORTHWHILE || this.#threads === 1 || first > 0 || last < length) {
+      this.#own.rms_range(options, tensors, count, first, last);
+    } else {
+      this.#divide(RANGES, options, tensors, count, Math.ceil(length / UNIT));
+    }
+  }
+
+  /**
+   * @param {number} options
+   * @param {number} tensors
+   * @param {number} count
+   */
+  #sumSquares(options, tensors, count) {
+    this.#refreshView();
+    const words = this.#view;
+    let work = 0;
+    for (let i = 0, at = tensors / 4; i < count; i++, at += TENSOR_WORDS) {
+      if (words[at + INDICES]) work += words[at + INDEX_COUNT] * words[at + ROW_LENGTH];
+      else if (words[at + GRADIENT]) work += words[at + LENGTH];
+    }
+    // A sum reads one array of the five that a step moves.
+    if (work < 4 * WORTHWHILE || this.#threads === 1) {
+      this.#own.rms_sum_squares(options, tensors, count);
+      return;
+    }
+    const leaves = this.#own.rms_sum_squares_range(options, tensors, count, 0, 0, 0);
+    if (leaves > this.#room && !this.#makeRoom(leaves)) {
+      this.#own.rms_sum_squares(options, tensors, count);
+      return;
+    }
+    this.#divide(LEAVES, options, tensors, count, leaves);
+    this.#own.rms_join_sum_squares(options, tensors, count, this.#sums);
+  }
+
+  /**
+   * @param {number} leaves
+   * @returns {boolean} whether there was memory
+   */
+  #makeRoom(leaves) {
+    try {
+      const sums = this.#memory.allocate(leaves * SUM_BYTES);
+      if (this.#room) this.#memory.free(this.#sums);
+      [this.#sums, this.#room] = [sums, leaves];
+      return true;
+    } catch {
+      return false; // one thread needs none
+    }
+  }
+
+  #refreshView() {
+    const { buffer } = this.#memory;
+    if (this.#view.buffer !== buffer) this.#view = new Uint32Array(buffer);
+  }
+
+  /**
+   * Runs a job and returns when it is done.
+   *
+   * @param {number} kind
+   * @param {number} options
+   * @param {number} tensors
+   * @param {number} count
+   * @param {number} units
+   * @throws {Error} if a worker does not finish what it has begun
+   */
+  #divide(kind, options, tensors, count, units) {
+    const words = this.#words;
+    words[KIND] = kind;
+    words[OPTIONS] = options;
+    words[TENSORS] = tensors;
+    words[COUNT] = count;
+    words[SUMS] = this.#sums;
+    Atomics.store(words, PENDING, units);
+    Atomics.store(words, REMAINING, units);
+    Atomics.notify(words, REMAINING);
+    work(this.#own, words);
+    for (;;) {
+      const pending = Atomics.load(words, PENDING);
+      if (pending === 0) return;
+      const isLate = !changes(words, PENDING, pending) && Atomics.load(words, PENDING) === pending;
+      if (isLate || Atomics.load(words, FAILED)) break;
+    }
+    this.#failure = new Error('a thread of the pool has failed, or has not finished its part of a step within '
+      + `${TIMEOUT} ms: the step is done in part only. Close the pool, and load weights and slots from a checkpoint`);
+    throw this.#failure;
+  }
+}
+
+/** A thread of the pool, from outside. */
+class Helper {
+  #name;
+  #onFailure;
+  /** @type {Thread | undefined} */
+  #thread;
+  /** @type {{ message: string, resolve: () => void, reject: (error: Error) => void } | undefined} */
+  #awaited;
+  #isClosing = false;
+  #hasEnded = false;
+
+  /**
+   * @param {string} name for messages
+   * @param {(message: string) => void} onFailure
+   */
+  constructor(name, onFailure) {
+    this.#name = name;
+    this.#onFailure = onFailure;
+  }
+
+  /**
+   * Starts it and waits until it is ready.
+   *
+   * @param {unknown} message what it is to work with
+   * @throws {Error} if it does not get ready
+   */
+  async start(message) {
+    this.#thread = await startThread({
+      onMessage: (received) => received === this.#awaited?.message && this.#awaited?.resolve(),
+      onEnd: (reason) => {
+        this.#hasEnded = true;
+        this.#awaited?.reject(new Error(`${this.#name} could not be started: ${reason}`));
+        if (!this.#isClosing) this.#onFailure(`${this.#name} has ended: ${reason}. Close the pool and make another`);
+      },
+    });
+    const ready = this.#hears('ready', START_TIMEOUT);
+    this.#thread.post(message);
+    await ready;
+    this.#thread.keepAlive(false);
+  }
+
+  /** @returns {Promise<boolean>} whether it has certainly ended */
+  async end() {
+    this.#isClosing = true;
+    const thread = this.#thread;
+    if (!thread) return true;
+    thread.keepAlive(true);
+    if (!this.#hasEnded) this.#hasEnded = await this.#hears('closed', END_TIMEOUT).then(() => true, () => false);
+    await thread.terminate();
+    return this.#hasEnded;
+  }
+
+  /**
+   * @param {string} message
+   * @param {number} timeout in milliseconds
+   * @returns {Promise<void>}
+   */
+  async #hears(message, timeout) {
+    let timer;
+    try {
+      await new Promise((resolve, reject) => {
+        this.#awaited = { message, resolve: () => resolve(undefined), reject };
+        timer = setTimeout(() => reject(new Error(`${this.#name} has not answered within ${timeout} ms`)), timeout);
+      });
+    } finally {
+      clearTimeout(timer);
+      this.#awaited = undefined;
+    }
+  }
+}
+
+/** @throws {Error} where memory cannot be sent to other threads */
+function requireSharing() {
+  const { crossOriginIsolated, SharedArrayBuffer } = /** @type {any} */ (globalThis);
+  if (crossOriginIsolated !== false && SharedArrayBuffer !== undefined) return;
+  throw new Error('a ThreadPool needs memory that threads share, which a page has only when it is cross-origin '
+    + 'isolated: serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp');
+}

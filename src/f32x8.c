@@ -1,0 +1,4 @@
+/* float32, eight lanes. */
+#define RMS_LANES 8
+#define RMS_DOUBLE 0
+#include "kernel.h"

@@ -1,0 +1,106 @@
+/** Programs of this machine: where they are, what they print, and that none outlives the tests. */
+import { spawn, spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** The process groups to end with this process. @type {Set<number>} */
+const groups = new Set();
+
+process.on('exit', endAll);
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+  process.once(signal, () => {
+    endAll();
+    process.kill(process.pid, signal); // by now without a handler of ours
+  });
+}
+
+/**
+ * @param {readonly string[]} names
+ * @param {readonly string[]} [folders] default: those of PATH
+ * @returns {string | undefined} the path of the first that is there
+ */
+export function whereIs(names, folders = (process.env.PATH ?? '').split(delimiter)) {
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((file) => {
+    try {
+      accessSync(file, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/**
+ * @param {string[]} command
+ * @param {Record<string, string>} [env] in addition to ours
+ * @returns {string} what it prints, '' when it fails
+ */
+export function output([program, ...args], env) {
+  const { status, stdout } = spawnSync(program, args, {
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    timeout: 20_000,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  return status === 0 ? stdout.trim() : '';
+}
+
+/**
+ * Starts a program with a process group of its own, so that what it starts ends with it.
+ *
+ * @param {string[]} command
+ * @param {Record<string, string>} [env] in addition to ours
+ * @returns {import('node:child_process').ChildProcess} its descriptor 3 is a pipe, to read what it writes there
+ */
+export function start([program, ...args], env) {
+  const child = spawn(program, args, {
+    detached: true,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+  });
+  child.once('error', () => {}); // whoever waits for it sees that nothing comes
+  if (child.pid !== undefined) groups.add(child.pid);
+  return child;
+}
+
+/**
+ * @param {import('node:child_process').ChildProcess} child of `start`
+ */
+export function end(child) {
+  if (child.pid !== undefined) endGroup(child.pid);
+}
+
+/** @param {number} group */
+function endGroup(group) {
+  if (!groups.delete(group)) return;
+  try {
+    process.kill(-group, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+function endAll() {
+  for (const group of groups) endGroup(group);
+}
+
+/**
+ * @template T
+ * @param {string} what
+ * @param {number} milliseconds
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>} what it gives, in time
+ * @throws {Error} naming what took too long
+ */
+export async function inTime(what, milliseconds, promise) {
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  const late = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`${what} took longer than ${milliseconds / 1000} s`)), milliseconds);
+  });
+  try {
+    return await /** @type {Promise<T>} */ (Promise.race([promise, late]));
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * A NATS server of one's own: a process, its ports, and its end. Where `nats-server` is not installed, the reason why tests
+ * are skipped.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Why there is none, or false. Node's test runner takes it as `skip`. */
+export const noServer = spawnSync('nats-server', ['--version']).status === 0
+  ? false : 'nats-server is not installed: apt-get install nats-server';
+
+/**
+ * @typedef {object} Server
+ * @property {string} url for `connect`
+ * @property {string} websocketUrl for `wsconnect`
+ * @property {() => Promise<void>} stop
+ */
+
+/**
+ * Starts a server, with JetStream and a WebSocket listener, on ports that are free.
+ *
+ * @param {object} [options]
+ * @param {number} [options.maxPayload] of a message in bytes; default 1 MiB, as the server's own
+ * @param {string} [options.host] to listen on; default this machine alone
+ * @param {string} [options.more] lines of its configuration
+ * @returns {Promise<Server>} when it listens
+ */
+export async function startServer({ maxPayload = 2 ** 20, host = '127.0.0.1', more = '' } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'nats-'));
+  const configuration = join(folder, 'server.conf');
+  writeFileSync(configuration, `
+    listen: "${host}:-1"
+    max_payload: ${maxPayload}
+    ports_file_dir: "${folder}"
+    jetstream { store_dir: "${folder}/jetstream" }
+    websocket { listen: "${host}:-1", no_tls: true }
+    ${more}
+  `);
+  const child = spawn('nats-server', ['-c', configuration], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  child.stderr.on('data', (data) => { log += data; });
+  const ended = new Promise((resolve) => { child.once('exit', resolve); });
+  const stop = async () => {
+    child.kill('SIGKILL'); // all it has is a temporary folder
+    await ended;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  for (let tries = 0; tries < 200; tries++) {
+    const file = readdirSync(folder).find((name) => name.endsWith('.ports'));
+    const text = file && readFileSync(join(folder, file), 'utf8');
+    if (text) {
+      const { nats, websocket } = JSON.parse(text);
+      return { url: nats[0], websocketUrl: websocket[0], stop };
+    }
+    if (child.exitCode !== null) break;
+    await new Promise((resolve) => { setTimeout(resolve, 50); });
+  }
+  await stop();
+  throw new Error(`nats-server did not start:\n${log}`);
+}
