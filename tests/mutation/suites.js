@@ -123,16 +123,18 @@ export class Copy {
    */
   async outcomeOf({ file, text }, first) {
     const isScript = file.endsWith('.js');
+    const path = join(this.#folder, file);
+    const original = readFileSync(path, 'utf8');
     if (isScript) {
       const program = programOf(text);
       if (program === undefined) return 'invalid';
-      if (program === programOf(readFileSync(join(this.#root, file), 'utf8'))) return 'same program';
+      if (program === programOf(original)) return 'same program';
     }
-    writeFileSync(join(this.#folder, file), text);
+    writeFileSync(path, text);
     try {
       return isScript ? await this.#scripts(first) : await this.#ofC();
     } finally {
-      cpSync(join(this.#root, file), join(this.#folder, file));
+      writeFileSync(path, original);
     }
   }
 
@@ -144,18 +146,16 @@ export class Copy {
     const native = isSame ? 'survived' : await this.#native();
     if (native !== 'survived') return native;
     // What the native programs do not see may be seen where there are several lanes.
-    const generated = 'js/generated/rmsprop.js';
+    const generated = join(this.#folder, 'js/generated/rmsprop.js');
+    const original = readFileSync(generated, 'utf8');
+    const modulesOf = (/** @type {string} */ text) => text.slice(text.indexOf('export const modules')); // no hash of sources
     try {
       if (await this.#run([process.execPath, 'src/build.js']) !== 0) return 'invalid';
-      const [before, now] = [this.#root, this.#folder].map((folder) => {
-        const text = readFileSync(join(folder, generated), 'utf8');
-        return text.slice(text.indexOf('export const modules')); // without the hash of the sources
-      });
-      if (before === now) return isSame ? 'same program' : 'survived';
+      if (modulesOf(original) === modulesOf(readFileSync(generated, 'utf8'))) return isSame ? 'same program' : 'survived';
       const simd = await this.#scripts(['kernels']);
       return simd === 'survived' ? await this.#scripts([], 'scalar') : simd;
     } finally {
-      cpSync(join(this.#root, generated), join(this.#folder, generated));
+      writeFileSync(generated, original);
     }
   }
 
