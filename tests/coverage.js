@@ -21,6 +21,9 @@ const folder = join(root, 'build/coverage');
 /** How many of a hundred have to be reached. */
 const GOAL = 95;
 
+/** Folders of tests/ whose tests run the package in another process or not at all. */
+const elsewhere = ['browsers', 'consumers', 'mpi', 'node_modules'];
+
 /** Tests that reach nothing else of the package: they train for long, or measure files or the heap, where V8 counts too. */
 const apart = ['train.test.js', 'size.test.js', 'fast-path.test.js'];
 
@@ -91,12 +94,14 @@ function ofC() {
 
 /** @returns {Report} */
 function ofScripts() {
-  const tests = ['unit', 'golden', 'toolkits', 'distributed'].flatMap((name) => readdirSync(join(root, 'tests', name))
+  const folders = readdirSync(join(root, 'tests'), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !elsewhere.includes(entry.name) && !entry.name.startsWith('.'));
+  const tests = folders.flatMap(({ name }) => readdirSync(join(root, 'tests', name))
     .filter((file) => file.endsWith('.test.js') && !apart.includes(file)).map((file) => `tests/${name}/${file}`));
   const c8 = join(root, 'tests/node_modules/c8/bin/c8.js');
   run(process.execPath, [c8, '--all', '--include', 'js/**', '--exclude', 'js/generated/**', '--reporter', 'json',
     '--reporter', 'json-summary', '--reports-dir', folder, '--temp-directory', join(folder, 'v8'),
-    process.execPath, '--test', '--test-reporter=dot', ...tests]);
+    process.execPath, '--test', '--test-concurrency=1', '--test-reporter=dot', ...tests]);
   const read = (/** @type {string} */ name) => JSON.parse(readFileSync(join(folder, name), 'utf8'));
   const { lines, branches } = read('coverage-summary.json').total;
   const left = Object.entries(read('coverage-final.json')).flatMap(([file, { statementMap, s, branchMap, b }]) => {

@@ -73,13 +73,15 @@ await Promise.all(copies.map(async (copy) => {
       const mutant = /** @type {Mutant} */ (area.queue.shift());
       const outcome = await copy.outcomeOf(mutant, area.first);
       area.counts[outcome]++;
-      if (outcome === 'invalid' || outcome === 'same program') area.wanted++;
+      const isOne = outcome !== 'invalid' && outcome !== 'same program';
+      if (!isOne) area.wanted++;
       if (outcome === 'survived') {
         area.survivors.push(mutant);
         console.log(`survived: ${mutant.file}:${mutant.line}\n  - ${mutant.from}\n  + ${mutant.to}`);
       }
       const { 'noticed': seen, 'timed out': late, 'survived': unseen } = area.counts;
-      if ((seen + late + unseen) % 10 === 0) console.error(`${area.name}: ${seen + late} of ${seen + late + unseen} noticed`);
+      const run = seen + late + unseen;
+      if (isOne && run % 10 === 0) console.error(`${area.name}: ${seen + late} of ${run} noticed`);
     }
   }
 }));
