@@ -22,7 +22,6 @@ import { python, skipWithoutPython } from './python/python.js';
 /** @typedef {import('./mutation/suites.js').Outcome} Outcome */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const work = join(root, 'build/mutation');
 
 /** How many of a hundred have to be noticed. */
 const GOAL = 95;
@@ -36,6 +35,7 @@ const { values: options } = parseArgs({
   },
 });
 const [count, seed, jobs] = [options.count, options.seed, options.jobs].map(Number);
+const work = join(root, 'build/mutation', options.area ?? 'all');
 const chosen = areas.filter(({ name }) => options.area === undefined || name === options.area);
 if (![count, seed, jobs].every((n) => Number.isInteger(n) && n > 0) || chosen.length === 0) {
   console.error(`usage: node tests/mutate.js [--count <n>] [--seed <n>] [--jobs <n>] [--area ${areas.map(({ name }) => name).join('|')}]`);

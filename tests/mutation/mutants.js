@@ -70,11 +70,15 @@ export function shuffled(mutants, seed) {
 
 /**
  * @param {string} source a JavaScript module
- * @returns {string | undefined} the program without comments and layout, undefined if it is none
+ * @returns {string | undefined} the program without comments and layout, undefined if it is none that says what it seems to
  */
 export function programOf(source) {
   try {
-    return transformSync(source, { minifySyntax: true, minifyWhitespace: true, format: 'esm', logLevel: 'silent' }).code;
+    // Fields become assignments: among the members of a class, `break;` is one, and no statement.
+    const { code } = transformSync(source, {
+      minifySyntax: true, minifyWhitespace: true, format: 'esm', target: 'es2020', logLevel: 'silent',
+    });
+    return /__publicField\(this, ?"(break|continue)"/.test(code) ? undefined : code;
   } catch {
     return undefined;
   }

@@ -111,7 +111,8 @@ export class Copy {
    */
   twin(folder) {
     const twin = new Copy(this.#root, folder);
-    cpSync(join(this.#folder, 'build'), join(folder, 'build'), { recursive: true });
+    const build = join(this.#folder, 'build');
+    if (existsSync(build)) cpSync(build, join(folder, 'build'), { recursive: true });
     twin.#objects = this.#objects;
     return twin;
   }
