@@ -38,6 +38,7 @@ import { flatten, leavesOf, unflatten } from './tree.js';
  * @property {(x: any, y: any) => any} notEqual
  * @property {(x: any, y: any) => any} bitwiseAnd
  * @property {(x: any, y: any) => any} minimum
+ * @property {(x: any, indices: any) => any} take
  */
 /** @typedef {{ path: string, shape: readonly number[], size: number, dtype: 'float32' | 'float64' }} ArraySpec */
 
@@ -45,6 +46,7 @@ const METHODS = /** @type {const} */ (['add', 'sub', 'mul', 'astype', 'dispose']
 
 const FUNCTIONS = /** @type {const} */ ([
   'array', 'zeros', 'full', 'sqrt', 'reciprocal', 'where', 'lessEqual', 'notEqual', 'bitwiseAnd', 'minimum',
+  'take',
 ]);
 
 /**

@@ -67,9 +67,13 @@ function times(numpy, x, factor) {
   return x.mul(typeof factor === 'number' ? constant(numpy, factor, x.dtype) : factor.ref.astype(x.dtype));
 }
 
+/** The longest table of corrections. */
+const LONGEST = 2 ** 16;
+
 /**
- * 1 / (1 - decay^count) of a counter that is traced. The power is a product of decay^1, decay^2, decay^4 …, which are
- * constants, so that it is right to a few roundings.
+ * `biasCorrectionOf` of a counter that is traced: looked up, so that it has the same bits, which count where a centered
+ * variance all but vanishes. A decay so near to 1 that the table is at its end before the correction is 1 goes on with
+ * a power that is a product of decay^1, decay^2, decay^4 …, which are constants, right to a few roundings.
  *
  * @param {JaxNumpy} numpy
  * @param {number} decay
@@ -78,13 +82,48 @@ function times(numpy, x, factor) {
  * @returns {any} without dimensions
  */
 function tracedCorrection(numpy, decay, counter, dtype) {
+  const round = roundingOf(dtype);
+  /** @type {number[]} */
+  const table = [];
+  while (table.length < LONGEST && table[table.length - 1] !== 1) {
+    table.push(biasCorrectionOf(decay, table.length + 1, round));
+  }
+  const values = dtype === 'float64' ? Float64Array.from(table) : Float32Array.from(table);
+  const place = numpy.minimum(counter.ref, table.length).sub(1);
+  const correction = numpy.take(numpy.array(values, { shape: [table.length], dtype }), place);
+  if (table[table.length - 1] === 1) {
+    counter.dispose();
+    return correction;
+  }
   let power = numpy.full([], 1, { dtype });
-  for (let bit = 1, factor = decay; bit < MAX_COUNT; bit *= 2, factor *= factor) {
+  for (let bit = 1, factor = round(decay); bit < MAX_COUNT; bit *= 2, factor *= factor) {
     const isSet = numpy.notEqual(numpy.bitwiseAnd(counter.ref, bit), 0);
     power = numpy.where(isSet, times(numpy, power.ref, factor), power);
   }
-  counter.dispose();
-  return numpy.reciprocal(numpy.full([], 1, { dtype }).sub(power));
+  const beyond = numpy.reciprocal(numpy.full([], 1, { dtype }).sub(power));
+  return numpy.where(numpy.lessEqual(counter, LONGEST), correction, beyond);
+}
+
+/** @type {(dtype: 'float32' | 'float64') => (x: number) => number} */
+const roundingOf = (dtype) => (dtype === 'float64' ? (x) => x : Math.fround);
+
+/**
+ * @param {(count: any) => any} schedule
+ * @param {JaxArray} counter that is traced, so that it has no number
+ * @returns {any} what the schedule gives for it: an array or a finite number
+ * @throws {TypeError} if it is one that computes with numbers
+ */
+function tracedRate(schedule, counter) {
+  let rate;
+  let cause;
+  try {
+    rate = schedule(counter);
+  } catch (error) {
+    cause = error;
+  }
+  if (isArray(rate) || Number.isFinite(rate)) return rate;
+  throw new TypeError('learningRate must be a schedule of jax-js operations inside of jit, where counts are arrays: '
+    + 'or pass the rate as an argument of the compiled function, and take it as learningRate: () => rate', { cause });
 }
 
 /**
@@ -183,8 +222,9 @@ export function operationsPath(jax, options) {
     return { form, slots, gs, xs, isEager: places.every(([, leaf]) => leaf === null || isConcrete(leaf)) };
   };
 
+  // jit makes the smaller of count and limit, plus 1, into the smaller of count + 1, which overflows, and limit + 1.
   /** @type {(counter: any) => any} consumes it; one more, short of an overflow */
-  const incremented = (counter) => numpy.minimum(counter, MAX_COUNT - 1).add(1);
+  const incremented = (counter) => counter.ref.add(numpy.notEqual(counter, MAX_COUNT).astype(counter.dtype));
 
   /**
    * @param {JaxArray} counter not consumed
@@ -196,13 +236,12 @@ export function operationsPath(jax, options) {
     const scalars = {};
     if (typeof learningRate === 'function') {
       const count = countOf(counter);
-      const rate = /** @type {any} */ (learningRate(count ?? /** @type {any} */ (counter)));
+      const rate = count === undefined ? tracedRate(learningRate, counter) : learningRate(count);
       if (isArray(rate)) {
         if (rate.shape.length > 0) throw rangeError('learningRate', 'an array without dimensions', `[${rate.shape}]`);
         scalars.rate = rate.mul(-1);
       } else {
-        const name = count === undefined ? 'learningRate' : `learningRate at count ${count}`;
-        scalars.rate = numpy.full([], -finite(name, rate), { dtype });
+        scalars.rate = numpy.full([], -finite(`learningRate at count ${count}`, rate), { dtype });
       }
     }
     if (!biasCorrection) return scalars;
@@ -210,8 +249,7 @@ export function operationsPath(jax, options) {
     if (count === undefined) {
       scalars.correction = tracedCorrection(numpy, options.decay, incremented(counter.ref), dtype);
     } else {
-      const round = dtype === 'float64' ? (/** @type {number} */ x) => x : Math.fround;
-      scalars.correction = numpy.full([], biasCorrectionOf(options.decay, next(count), round), { dtype });
+      scalars.correction = numpy.full([], biasCorrectionOf(options.decay, next(count), roundingOf(dtype)), { dtype });
     }
     return scalars;
   };

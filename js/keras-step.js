@@ -56,6 +56,24 @@ export function writeConstants(engine, options, lossScale, { rule, isOld }) {
 }
 
 /**
+ * @param {{ gradientAccumulationSteps?: number | null }} options
+ * @param {number} calls of the optimizer
+ * @returns {number} how many updates they were
+ */
+export function updatesIn({ gradientAccumulationSteps }, calls) {
+  return Math.floor(calls / (gradientAccumulationSteps || 1));
+}
+
+/**
+ * @param {{ gradientAccumulationSteps?: number | null }} options
+ * @param {number} calls before this one
+ * @returns {boolean} whether this one only accumulates
+ */
+export function onlyAccumulates(options, calls) {
+  return updatesIn(options, calls + 1) === updatesIn(options, calls);
+}
+
+/**
  * Runs a function and then what puts things back, also when the function throws or its promise is rejected.
  *
  * @template R

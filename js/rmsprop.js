@@ -13,7 +13,7 @@ import {
   SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive, withRule,
 } from './keras-options.js';
 import { sumOfSquaresByRow, updateRows } from './keras-rows.js';
-import { exclusionOf, restoring, writeConstants } from './keras-step.js';
+import { exclusionOf, onlyAccumulates, restoring, updatesIn, writeConstants } from './keras-step.js';
 import {
   IndexedSlices, checkGradient, checkSlices, denseOf, describe, isIndexedSlices, isTensor, isVariable, scalar,
   typedCopy, zerosOf,
@@ -159,7 +159,7 @@ export class RMSprop {
 
   /** @returns {number} updates made: calls of `apply`, divided by `gradientAccumulationSteps` if there are such */
   get iterations() {
-    return this.#updatesIn(this.#iteration.data[0]);
+    return updatesIn(this.#options, this.#iteration.data[0]);
   }
 
   /** @returns {number} the current rate: the number, rounded to float32, or what the callback or schedule says now */
@@ -678,8 +678,7 @@ export class RMSprop {
 
   /** @returns {boolean} whether the next call only accumulates */
   #holds() {
-    const { gradientAccumulationSteps } = this.#options;
-    return Boolean(gradientAccumulationSteps) && (this.#iteration.data[0] + 1) % gradientAccumulationSteps !== 0;
+    return onlyAccumulates(this.#options, this.#iteration.data[0]);
   }
 
   /**
@@ -736,7 +735,7 @@ export class RMSprop {
   #finish(engine) {
     const { emaOverwriteFrequency } = this.#options;
     const calls = this.#iteration.data[0];
-    const updates = this.#updatesIn(calls);
+    const updates = updatesIn(this.#options, calls);
     const holds = this.#holds();
     let flags = this.#flags;
     if (holds) flags |= constants.RMS_HOLD;
@@ -886,14 +885,6 @@ export class RMSprop {
 
   #slotSpecs() {
     return SLOTS.filter(([, , isAsked]) => isAsked(this.#options)).map(([name, field]) => ({ name, field }));
-  }
-
-  /**
-   * @param {number} calls of `apply`
-   * @returns {number} how many updates they were
-   */
-  #updatesIn(calls) {
-    return Math.floor(calls / (this.#options.gradientAccumulationSteps || 1));
   }
 
   #built() {

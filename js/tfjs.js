@@ -8,7 +8,7 @@ import { constants } from './engine.js';
 import {
   HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive,
 } from './keras-options.js';
-import { exclusionOf, restoring, writeConstants } from './keras-step.js';
+import { exclusionOf, onlyAccumulates, restoring, updatesIn, writeConstants } from './keras-step.js';
 import { snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { State } from './tfjs-state.js';
@@ -204,7 +204,7 @@ function makeClass(tf) {
 
     /** @returns {number} calls of `applyGradients`, divided by `gradientAccumulationSteps` if there are such */
     get iterations() {
-      return this.#updatesIn(this.iterations_);
+      return updatesIn(this.#options, this.iterations_);
     }
 
     /** @returns {number} the current rate */
@@ -317,7 +317,7 @@ function makeClass(tf) {
       const { emaOverwriteFrequency, emaMomentum, useEma } = this.#options;
       const calls = this.iterations_;
       const holds = this.#holds;
-      const updates = this.#updatesIn(calls);
+      const updates = updatesIn(this.#options, calls);
       const numbers = holds ? [] : this.#ask(calls);
       const variables = met.filter(({ isDisposed }) => !isDisposed); // while the hook was waited for
       const gradients = given ?? tensorsOf(tf, met, /** @type {Float32Array} */ (flat));
@@ -347,8 +347,7 @@ function makeClass(tf) {
 
     /** @returns {boolean} whether the next call only accumulates */
     get #holds() {
-      const { gradientAccumulationSteps: steps } = this.#options;
-      return Boolean(steps) && (this.iterations_ + 1) % steps !== 0;
+      return onlyAccumulates(this.#options, this.iterations_);
     }
 
     /**
@@ -359,7 +358,7 @@ function makeClass(tf) {
       const { path, isChanged, fresh } = this.#state.meet(variables);
       if (isChanged) this.#tellPath(path);
       // An average that begins later begins as a copy.
-      if (this.#options.useEma && (this.#generation.isOld || this.#updatesIn(this.iterations_) > 0)) {
+      if (this.#options.useEma && (this.#generation.isOld || updatesIn(this.#options, this.iterations_) > 0)) {
         for (const variable of fresh) path.copyInto(NAMES.average, variable);
       }
       return path;
@@ -561,14 +560,6 @@ function makeClass(tf) {
       this.#blocked = DISPOSED;
       this.#state.dispose();
       for (const tensor of this.#weights) tensor.dispose();
-    }
-
-    /**
-     * @param {number} calls of `applyGradients`
-     * @returns {number} how many updates they were
-     */
-    #updatesIn(calls) {
-      return Math.floor(calls / (this.#options.gradientAccumulationSteps || 1));
     }
 
     /** @param {string} call */

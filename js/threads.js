@@ -28,8 +28,11 @@ import {
 
 const MAXIMUM_THREADS = 256;
 
-/** Elements of a step below which one thread is as fast: `npm run bench:threads` shows where. */
-const WORTHWHILE = 32768;
+/**
+ * Below so many elements, in all arrays together, one thread is as fast: a plain step of 131 072 parameters takes some
+ * 60 microseconds, and to wake up a thread that sleeps takes half of that.
+ */
+const WORTHWHILE = 3 * 2 ** 17;
 
 /** How long a worker may take to start, and to end, in milliseconds. */
 const START_TIMEOUT = 30000;
@@ -39,8 +42,8 @@ const CLIPS_BY_NORM = constants.RMS_CLIP_BY_NORM | constants.RMS_CLIP_BY_GLOBAL_
 
 /** Words of an rms_tensor. */
 const TENSOR_WORDS = layout.tensor.size / 4;
-const [LENGTH, GRADIENT, AVERAGE, ACCUMULATOR, INDICES, INDEX_COUNT, ROW_LENGTH] = [
-  layout.tensor.length, layout.tensor.gradient, layout.tensor.average, layout.tensor.accumulator, layout.tensor.indices,
+const [VALUE, UPDATE, LENGTH, GRADIENT, INDICES, INDEX_COUNT, ROW_LENGTH] = [
+  layout.tensor.value, layout.tensor.update, layout.tensor.length, layout.tensor.gradient, layout.tensor.indices,
   layout.tensor.index_count, layout.tensor.row_length,
 ].map((offset) => offset / 4);
 
@@ -201,8 +204,9 @@ export class ThreadPool {
     let work = 0;
     for (let i = 0, at = tensors / 4; i < count; i++, at += TENSOR_WORDS) {
       length += words[at + LENGTH];
-      if (words[at + INDICES]) work += words[at + INDEX_COUNT] * words[at + ROW_LENGTH];
-      else if (words[at + GRADIENT] || words[at + AVERAGE] || words[at + ACCUMULATOR]) work += words[at + LENGTH];
+      let arrays = 0;
+      for (let array = VALUE; array <= UPDATE; array++) if (words[at + array]) arrays++;
+      work += gradientLength(words, at) * arrays;
     }
     if (work < WORTHWHILE || this.#threads === 1 || first > 0 || last < length) {
       this.#own.rms_range(options, tensors, count, first, last);
@@ -221,11 +225,9 @@ export class ThreadPool {
     const words = this.#view;
     let work = 0;
     for (let i = 0, at = tensors / 4; i < count; i++, at += TENSOR_WORDS) {
-      if (words[at + INDICES]) work += words[at + INDEX_COUNT] * words[at + ROW_LENGTH];
-      else if (words[at + GRADIENT]) work += words[at + LENGTH];
+      if (words[at + GRADIENT]) work += gradientLength(words, at);
     }
-    // A sum reads one array of the five that a step moves.
-    if (work < 4 * WORTHWHILE || this.#threads === 1) {
+    if (work < WORTHWHILE || this.#threads === 1) {
       this.#own.rms_sum_squares(options, tensors, count);
       return;
     }
@@ -360,6 +362,15 @@ class Helper {
       this.#awaited = undefined;
     }
   }
+}
+
+/**
+ * @param {Uint32Array} words
+ * @param {number} at index of an rms_tensor
+ * @returns {number} how many elements its gradient has, or would have
+ */
+function gradientLength(words, at) {
+  return words[at + INDICES] ? words[at + INDEX_COUNT] * words[at + ROW_LENGTH] : words[at + LENGTH];
 }
 
 /** @throws {Error} where memory cannot be sent to other threads */

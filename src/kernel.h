@@ -209,32 +209,45 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
       g = vector_load(gradient + i);
     }
 
-    vector v = next_mean_square(rule, s, vector_load(mean_square + i), g);
-    vector_store(mean_square + i, v);
-    vector mg = g;
+    /* Without extensions all loads come first and all stores last, since engines that join neighbouring operations stop at
+     * a store between their loads. With them registers are too few for that: slots are loaded and stored on the way. */
+    vector v = vector_load(mean_square + i), mg = g, m = g;
+    if (!extended) {
+      if (centered) mg = vector_load(mean_gradient + i);
+      if (momentum) m = vector_load(momentums + i);
+      vector_barrier();
+    }
+    v = next_mean_square(rule, s, v, g);
+    if (extended) vector_store(mean_square + i, v);
     if (centered) {
-      mg = next_mean_gradient(rule, s, vector_load(mean_gradient + i), g, lerps_from_gradient);
-      vector_store(mean_gradient + i, mg);
+      if (extended) mg = vector_load(mean_gradient + i);
+      mg = next_mean_gradient(rule, s, mg, g, lerps_from_gradient);
+      if (extended) vector_store(mean_gradient + i, mg);
     }
+    vector v_used = v, mg_used = mg;
     if (extended && flags & RMS_CORRECT_BIAS) {
-      v = vector_multiply(v, bias_correction);
-      mg = vector_multiply(mg, bias_correction);
+      v_used = vector_multiply(v, bias_correction);
+      mg_used = vector_multiply(mg, bias_correction);
     }
-    vector m = increment(rule, s, g, denominator(rule, s, v, mg, centered), momentum);
+    vector step = increment(rule, s, g, denominator(rule, s, v_used, mg_used, centered), momentum);
     if (momentum) {
       /* m <- momentum * m + increment; with Nesterov's look-ahead once more for the step, not for the state */
-      vector inc = m;
-      m = vector_add(vector_multiply(mu, vector_load(momentums + i)), inc);
-      vector_store(momentums + i, m);
-      if (extended && flags & RMS_NESTEROV) m = vector_add(vector_multiply(mu, m), inc);
-      if (rule.rate_after_momentum) m = vector_multiply(s.rate, m);
+      if (extended) m = vector_load(momentums + i);
+      m = vector_add(vector_multiply(mu, m), step);
+      if (extended) vector_store(momentums + i, m);
+      step = extended && flags & RMS_NESTEROV ? vector_add(vector_multiply(mu, m), step) : m;
+      if (rule.rate_after_momentum) step = vector_multiply(s.rate, step);
+    }
+    if (!extended) {
+      vector_store(mean_square + i, v);
+      if (centered) vector_store(mean_gradient + i, mg);
+      if (momentum) vector_store(momentums + i, m);
     }
     if (update) {
-      vector_store(update + i, rule.adds ? m : vector_negate(m));
+      vector_store(update + i, rule.adds ? step : vector_negate(step));
       continue;
     }
-    x = rule.adds ? vector_add(x, m) : vector_subtract(x, m);
-
+    x = rule.adds ? vector_add(x, step) : vector_subtract(x, step);
     if (average) {
       vector a = averaged(ema_momentum, ema_complement, vector_load(average + i), x);
       vector_store(average + i, a);

@@ -36,7 +36,7 @@ const steps = [
       // As a user's compiler sees them, who has nothing but them.
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
         '--lib', 'es2022,dom',
-        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'nats'].map((entry) => `dist/types/${entry}.d.ts`)],
+        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'nats', 'threads'].map((entry) => `dist/types/${entry}.d.ts`)],
       node('tests/readme-types.js'),
     ],
   },

@@ -23,6 +23,13 @@ import { Random } from './random.js';
  * @property {number} seed of the first weights and of the order of the examples
  */
 /**
+ * @typedef {object} Part of a run that several trainers make together, each on its share of every batch
+ * @property {number} index of this trainer, from 0
+ * @property {number} of how many there are
+ * @property {(gradients: Float32Array, weight: number, loss: number) => number} average makes the gradients, in place,
+ *   the weighted sum of all trainers' and returns that of their losses
+ */
+/**
  * @typedef {object} Step
  * @property {number} epoch from 1
  * @property {number} step of the epoch, from 1
@@ -95,6 +102,11 @@ export class Trainer {
   #rate = 0;
   #seconds = 0;
   #optimizerSeconds = 0;
+  #part;
+  /** Of the batch, or of this trainer's share before the others' are averaged in. */
+  #loss = 0;
+  /** The size of that share, the batch being 1. */
+  #weight = 1;
 
   /**
    * @param {object} options
@@ -102,13 +114,15 @@ export class Trainer {
    * @param {Examples} options.test
    * @param {Partial<Settings>} [options.settings] instead of `defaults`
    * @param {import('../js/index.js').Memory} [options.memory]
+   * @param {Part} [options.part] default: there are no others
    * @throws {TypeError | RangeError} for settings out of range, or if the memory is exhausted
    */
-  constructor({ train, test, settings = {}, memory }) {
+  constructor({ train, test, settings = {}, memory, part }) {
     knownOptions('settings', settings, Object.keys(defaults));
     this.#settings = Object.freeze({ ...defaults, ...settings });
     check(this.#settings);
     const { epochs, batch, hidden, learningRate, rho, momentum, centered, ema, weightDecay, seed } = this.#settings;
+    this.#part = part;
     this.#train = train;
     this.#test = test;
     this.#random = new Random(seed, ORDER);
@@ -134,6 +148,11 @@ export class Trainer {
         centered,
         ...(weightDecay > 0 ? { weightDecay } : {}),
         ...(ema === null ? {} : { useEma: true, emaMomentum: ema }),
+        ...(part && {
+          aggregateGradients: (gradients) => {
+            this.#loss = part.average(gradients, this.#weight, this.#loss);
+          },
+        }),
         name: 'rmsprop', // not numbered, so that equal runs save equal files
       });
       this.#optimizer.build(this.#model.variables);
@@ -200,11 +219,12 @@ export class Trainer {
     const { batch } = this.#settings;
     const first = step * batch;
     const count = Math.min(batch, this.#train.count - first);
-    const size = this.#model.layers[0];
-    fillBatch(this.#inputs, this.#labels, this.#train, this.#order, first, count);
-    const loss = this.#model.lossAndGradients(this.#inputs.subarray(0, count * size), this.#labels.subarray(0, count));
+    const { index, of } = this.#part ?? { index: 0, of: 1 };
+    const begin = Math.floor((count * index) / of);
+    this.#computeGradients(first + begin, Math.floor((count * (index + 1)) / of) - begin, count);
     const beforeUpdate = performance.now();
     this.#optimizer.step();
+    const loss = this.#loss;
     const end = performance.now();
     this.#optimizerSeconds += (end - beforeUpdate) / 1000;
     this.#seconds += (end - start) / 1000;
@@ -217,6 +237,23 @@ export class Trainer {
       meanLoss: this.#lossSum / (first + count),
       rate: this.#rate,
     };
+  }
+
+  /**
+   * @param {number} first where the share of the batch begins in the order
+   * @param {number} own how many examples it has
+   * @param {number} count how many the batch has
+   */
+  #computeGradients(first, own, count) {
+    const size = this.#model.layers[0];
+    this.#weight = own / count;
+    this.#loss = 0;
+    if (own === 0) {
+      for (const variable of this.#model.variables) variable.gradientBuffer().data.fill(0);
+      return;
+    }
+    fillBatch(this.#inputs, this.#labels, this.#train, this.#order, first, own);
+    this.#loss = this.#model.lossAndGradients(this.#inputs.subarray(0, own * size), this.#labels.subarray(0, own));
   }
 
   /** @returns {Accuracies} on the test set */

