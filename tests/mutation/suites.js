@@ -96,8 +96,14 @@ export class Copy {
       mkdirSync(dirname(join(folder, file)), { recursive: true });
       cpSync(join(root, file), join(folder, file));
     }
-    for (const modules of ['node_modules', 'web-demo/node_modules', 'tests/node_modules', 'tests/.venv']) {
+    for (const modules of ['node_modules', 'web-demo/node_modules', 'tests/.venv']) {
       if (existsSync(join(root, modules))) symlinkSync(join(root, modules), join(folder, modules));
+    }
+    // Among the packages of the tests is this one: there it has to be the copy.
+    mkdirSync(join(folder, 'tests/node_modules'));
+    for (const name of readdirSync(join(root, 'tests/node_modules'))) {
+      const target = name === 'rmsprop-wasm' ? folder : join(root, 'tests/node_modules', name);
+      symlinkSync(target, join(folder, 'tests/node_modules', name));
     }
   }
 
