@@ -37,6 +37,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of this header, as the package's: those of one minor version go together. */
+#define RMSPROP_VERSION_MAJOR 0
+#define RMSPROP_VERSION_MINOR 1
+#define RMSPROP_VERSION_PATCH 0
+#define RMSPROP_VERSION "0.1.0"
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -12,10 +12,12 @@ import { Tensor, describe, zerosOf } from './tensor.js';
  * @property {number} step the number of `apply` calls before this one
  * @property {readonly { name: string, offset: number, length: number }[]} tensors where each variable's gradient stands
  *   in the buffer, in elements
+ * @property {AbortSignal} [signal] of the asynchronous call, if it was given one
  */
 /**
  * @typedef {(flat: Float32Array, info: AggregateInfo) => void | Promise<void>} AggregateGradients writes the mean or
- *   sum in place. `flat` is linear memory: copy it before sending it elsewhere, and do not keep it.
+ *   sum in place. `flat` is linear memory: copy it before sending it elsewhere, and do not keep it. (In a call with a
+ *   signal it is a copy already, which the hook may keep.)
  */
 
 /**
@@ -93,11 +95,16 @@ export class Arena {
   /**
    * @param {AggregateGradients} hook
    * @param {number} step
-   * @returns {{ settled: void | Promise<void>, flat: Float32Array }} what the hook returns, and what it was given
+   * @param {AbortSignal} [signal] by which the hook may be given up, and then write to what it was given for ever: so
+   *   that is a copy
+   * @returns {{ settled: void | Promise<void>, finish: () => void }} what the hook returns; `finish` is for when it has
+   *   settled, and brings what it wrote to where `stage` finds it
    */
-  aggregate(hook, step) {
-    const flat = /** @type {Float32Array} */ (this.#blocks[this.#blocks.length - 1].data);
-    return { settled: hook(flat, { step, tensors: this.#tensors }), flat };
+  aggregate(hook, step, signal) {
+    const block = this.#blocks[this.#blocks.length - 1];
+    const flat = /** @type {Float32Array} */ (signal ? block.data.slice() : block.data);
+    const info = { step, tensors: this.#tensors, ...(signal && { signal }) };
+    return { settled: hook(flat, info), finish: () => (signal ? block.data.set(flat) : checkAttached(flat)) };
   }
 
   /**
@@ -116,4 +123,14 @@ export class Arena {
     });
     for (const tensor of [...this.#parts, ...this.#buffers, ...this.#blocks]) tensor.dispose();
   }
+}
+
+/**
+ * @param {Float32Array} flat what a hook was given
+ * @throws {Error} if the memory has grown since, so that what the hook wrote afterwards went nowhere
+ */
+function checkAttached(flat) {
+  if (flat.buffer.byteLength > 0) return;
+  throw new Error('the buffer of aggregateGradients must stay attached, but the memory grew while the hook ran: make '
+    + 'tensors before, or give the Memory more initialBytes');
 }

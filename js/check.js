@@ -10,9 +10,10 @@
 export function show(value) {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'function') return `function ${value.name}`;
+  if (typeof value === 'bigint') return `${value}n`;
   if (typeof value !== 'object' || value === null) return String(value);
   const length = /** @type {{ length?: unknown }} */ (value).length;
-  return `${value.constructor?.name}${length === undefined ? '' : ` of length ${length}`}`;
+  return `${value.constructor?.name ?? 'Object'}${length === undefined ? '' : ` of length ${length}`}`;
 }
 
 /**
@@ -54,6 +55,17 @@ export function ofType(name, value, type) {
 export function array(name, value) {
   if (!Array.isArray(value)) throw typeError(name, 'an array', value);
   return value;
+}
+
+/**
+ * Checks that one more can be counted.
+ *
+ * @param {string} name of what is counted
+ * @param {number} count so far
+ * @throws {RangeError} if an int32 can hold no more
+ */
+export function checkCount(name, count) {
+  if (count === 2 ** 31 - 1) throw rangeError(name, `below ${2 ** 31 - 1}, the last int32`, count);
 }
 
 /**

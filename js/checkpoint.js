@@ -4,7 +4,8 @@
  *
  * Tensors: `<variable>/<slot>` for every slot, and `<variable>` for the weights where they were asked for. A name that
  * several variables share is numbered from the second on: `kernel`, `kernel#1` …
- * Metadata: `format`, `format_version`, `dialect`, `config` (JSON) and `counters` (JSON; exact).
+ * Metadata: `format`, `format_version`, `dialect`, `config` (JSON) and `counters` (JSON; exact). Optimizers that make
+ * slots as variables come count these among them: `variables`, the names before the slash, in that order.
  */
 import { ofType, rangeError, show, typeError } from './check.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
@@ -23,14 +24,14 @@ import { readSafetensors, writeSafetensors } from './safetensors.js';
 const DTYPES = { float32: 'F32', float64: 'F64', int32: 'I32' };
 
 /** What `load` of this version reads. */
-const FORMAT = { format: 'rmsprop-wasm', format_version: '1' };
+export const FORMAT = { format: 'rmsprop-wasm', format_version: '1' };
 
 /**
  * @param {string} dialect whose optimizer it is
  * @param {State} state
  * @param {object} rest
  * @param {object} rest.config JSON-safe
- * @param {Record<string, number | undefined>} rest.counters
+ * @param {Record<string, unknown>} rest.counters JSON-safe, whose numbers come back exactly
  * @param {boolean} rest.variables whether the weights are saved too
  * @returns {Uint8Array} the file
  * @throws {RangeError} if two tensors would have one name
@@ -56,11 +57,40 @@ export function saveState(dialect, state, { config, counters, variables }) {
  * @throws {TypeError | RangeError} if it is no such file, or one of another dialect, other variables, shapes or slots
  */
 export function readState(dialect, state, bytes) {
+  const { tensors, counters } = openState(dialect, bytes);
+  return { counters, ...matchState(state, tensors) };
+}
+
+/**
+ * @param {string} dialect
+ * @param {Uint8Array} bytes
+ * @returns {{ tensors: Map<string, import('./safetensors.js').Safetensor>, counters: Record<string, any>,
+ *   metadata: Record<string, string> }} what is in the file, the counters as they stand there
+ * @throws {TypeError | RangeError} if it is no such file, or one of another dialect
+ */
+export function openState(dialect, bytes) {
   if (!(bytes instanceof Uint8Array)) throw typeError('bytes', 'a Uint8Array', bytes);
   const { tensors, metadata } = readSafetensors(bytes);
   for (const [key, expected] of Object.entries({ ...FORMAT, dialect })) {
     if (metadata[key] !== expected) throw rangeError(`${key} of the checkpoint`, show(expected), metadata[key]);
   }
+  let counters;
+  try {
+    counters = JSON.parse(metadata.counters);
+  } catch {
+    // not JSON: refused below like JSON of another kind
+  }
+  ofType('counters of the checkpoint', counters, 'object');
+  return { tensors, counters, metadata };
+}
+
+/**
+ * @param {State} state that the tensors are to replace: with or without the weights
+ * @param {ReadonlyMap<string, import('./safetensors.js').Safetensor>} tensors of a file
+ * @returns {{ targets: Tensor[], values: TensorData[] }} what is to be copied where
+ * @throws {RangeError} if they have other names, shapes or types
+ */
+export function matchState(state, tensors) {
   const slots = [...namedTensors(state, false)];
   const expected = tensors.size > slots.length ? [...namedTensors(state, true)] : slots;
   const values = expected.map(([name, { dtype, shape }]) => {
@@ -73,14 +103,7 @@ export function readState(dialect, state, bytes) {
   if (tensors.size !== expected.length) {
     throw rangeError('the checkpoint', `${expected.length} tensors`, [...tensors.keys()].join());
   }
-  let counters;
-  try {
-    counters = JSON.parse(metadata.counters);
-  } catch {
-    // not JSON: refused below like JSON of another kind
-  }
-  ofType('counters of the checkpoint', counters, 'object');
-  return { counters, targets: expected.map(([, tensor]) => tensor), values };
+  return { targets: expected.map(([, tensor]) => tensor), values };
 }
 
 /**
@@ -89,16 +112,27 @@ export function readState(dialect, state, bytes) {
  * @returns {Generator<[string, Tensor]>}
  */
 function* namedTensors({ variables, slots }, withVariables) {
-  /** @type {Map<string, number>} */
-  const seen = new Map();
+  const keys = keysOf(variables);
   for (const [i, variable] of variables.entries()) {
-    const count = seen.get(variable.name) ?? 0;
-    seen.set(variable.name, count + 1);
-    const name = count ? `${variable.name}#${count}` : variable.name;
+    const name = keys[i];
     if (withVariables) yield [name, variable];
     for (const slot of slots) {
       const tensor = slot.tensors[i];
       if (tensor) yield [`${name}/${slot.name}`, tensor];
     }
   }
+}
+
+/**
+ * @param {readonly { name: string }[]} variables
+ * @returns {string[]} what each is called in a file: its name, numbered from the second of that name on
+ */
+export function keysOf(variables) {
+  /** @type {Map<string, number>} */
+  const seen = new Map();
+  return variables.map(({ name }) => {
+    const count = seen.get(name) ?? 0;
+    seen.set(name, count + 1);
+    return count ? `${name}#${count}` : name;
+  });
 }

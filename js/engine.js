@@ -64,6 +64,8 @@ export class Engine {
   #block = 0;
   #optionsOffset = 0;
   #tensorsOffset = 0;
+  /** What stood there before a tentative `add`. @type {{ block: number, count: number } | undefined} */
+  #previous;
   // Views of that block, made anew when the memory has grown.
   /** @type {Float64Array} */
   #doubles = new Float64Array();
@@ -101,9 +103,10 @@ export class Engine {
    * Takes in more variables.
    *
    * @param {readonly Variable[]} variables of the engine's memory; those it has already are passed over
+   * @param {boolean} [isTentative] whether `settle` decides if they stay
    * @throws {RangeError} if the memory is exhausted or another; nothing has changed then
    */
-  add(variables) {
+  add(variables, isTentative = false) {
     const added = variables.filter((variable) => !this.#indices.has(variable));
     for (const variable of added) {
       if (variable.memory !== this.#memory) {
@@ -132,12 +135,10 @@ export class Engine {
     if (this.#block) {
       bytes.copyWithin(block + scratchBytes, options, options + layout.options.size);
       bytes.copyWithin(block + scratchBytes + layout.options.size, tensors, tensors + oldTensorBytes);
-      this.#memory.free(this.#block);
+      if (isTentative) this.#previous = { block: this.#block, count: this.#variables.length };
+      else this.#memory.free(this.#block);
     }
-    this.#block = block;
-    this.#optionsOffset = block + scratchBytes;
-    this.#tensorsOffset = this.#optionsOffset + layout.options.size;
-    this.#words = new Uint32Array();
+    this.#useBlock(block, count);
     for (const variable of added) {
       this.#indices.set(variable, this.#variables.length);
       this.#variables.push(variable);
@@ -151,6 +152,39 @@ export class Engine {
       this.#words[base + layout.tensor.length / 4] = variable.size;
       this.#words[base + layout.tensor.dtype / 4] = DTYPES[/** @type {'float32' | 'float64'} */ (variable.dtype)];
     }
+  }
+
+  /**
+   * Ends a tentative `add`; without one it does nothing.
+   *
+   * @param {boolean} isKept whether the variables stay; else all is as it was before, also what was written since
+   */
+  settle(isKept) {
+    const previous = this.#previous;
+    if (!previous) return;
+    this.#previous = undefined;
+    if (isKept) {
+      this.#memory.free(previous.block);
+      return;
+    }
+    const { block, count } = previous;
+    for (const { tensors } of this.#slots) for (const tensor of tensors.splice(count)) tensor.dispose();
+    for (const variable of this.#variables.splice(count)) this.#indices.delete(variable);
+    this.#gradients.length = count;
+    this.#memory.free(this.#block);
+    this.#useBlock(block, count);
+    this.#countRuns();
+  }
+
+  /**
+   * @param {number} block
+   * @param {number} count of variables that it has room for
+   */
+  #useBlock(block, count) {
+    this.#block = block;
+    this.#optionsOffset = block + count * SCRATCH;
+    this.#tensorsOffset = this.#optionsOffset + layout.options.size;
+    this.#words = new Uint32Array();
   }
 
   /**
@@ -487,6 +521,8 @@ export class Engine {
   }
 
   #refreshViews() {
+    // Its memory may be somebody else's by now.
+    if (this.#disposed) throw new Error('the state of the optimizer is disposed');
     const buffer = this.#memory.buffer;
     if (this.#words.buffer === buffer) return;
     const bytes = this.#tensorsOffset - this.#block + this.#variables.length * layout.tensor.size;
@@ -514,7 +550,7 @@ export function checkPool(pool) {
 export function checkVariables(variables) {
   const list = array('variables', variables);
   if (list.length === 0) throw rangeError('variables', 'at least one', list);
-  list.forEach((variable, i) => {
+  for (const [i, variable] of list.entries()) {
     if (!isVariable(variable)) throw typeError(`variables[${i}]`, 'a variable', variable);
     if (variable.isDisposed) throw disposedError(variable);
     const name = describe(variable);
@@ -523,5 +559,5 @@ export function checkVariables(variables) {
       throw rangeError(name, `in the memory of ${describe(list[0])}`, variable.memory);
     }
     if (list.indexOf(variable) !== i) throw rangeError(name, 'in the list once', list);
-  });
+  }
 }

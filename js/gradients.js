@@ -3,7 +3,7 @@
  */
 import { array, ofType, rangeError, typeError } from './check.js';
 import { checkVariables } from './engine.js';
-import { disposedError } from './tensor.js';
+import { disposedError, isVariable } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -24,11 +24,23 @@ import { disposedError } from './tensor.js';
  * @throws {TypeError} for another form
  */
 export function unzip(pairs) {
-  for (const pair of array('pairs', pairs)) {
-    if (array('pairs', pair).length !== 2) throw rangeError('pairs', '[gradient, variable] each', pair);
+  for (const [i, pair] of array('pairs', pairs).entries()) {
+    const name = `pairs[${i}]`;
+    if (array(name, pair).length !== 2) throw rangeError(name, '[gradient, variable]', pair);
   }
   const list = /** @type {[Gradient | null, Variable][]} */ (pairs);
   return [list.map(([gradient]) => gradient), list.map(([, variable]) => variable)];
+}
+
+/**
+ * Remembers which variables have no gradient buffer, for calls that make some and may fail afterwards.
+ *
+ * @param {unknown} variables not checked
+ * @returns {() => void} frees the buffers that they have come to since, but for those that are their gradients
+ */
+export function buffersBefore(variables) {
+  const without = [variables].flat().filter((variable) => isVariable(variable) && !variable.hasGradientBuffer);
+  return () => without.forEach((variable) => /** @type {Variable} */ (variable).freeGradientBuffer());
 }
 
 /**
@@ -76,4 +88,18 @@ export function setAll(name, tensors, values) {
   for (const tensor of tensors) if (tensor.isDisposed) throw disposedError(tensor);
   const checked = tensors.map((tensor, i) => tensor.checked(`${name}[${i}]`, values[i]));
   tensors.forEach((tensor, i) => tensor.data.set(checked[i]));
+}
+
+/**
+ * `setAll` of the first tensors of a list.
+ *
+ * @param {string} name
+ * @param {readonly Tensor[]} tensors
+ * @param {readonly (Values | Tensor)[]} values at most as many
+ * @throws {Error | TypeError | RangeError} see `setAll`
+ */
+export function setFirst(name, tensors, values) {
+  const { length } = array(name, values);
+  if (length > tensors.length) throw rangeError(name, `at most ${tensors.length} arrays`, values);
+  setAll(name, tensors.slice(0, length), values);
 }

@@ -57,10 +57,10 @@ export async function startThread({ onMessage, onEnd }) {
   const threads = await nodeModule('node:worker_threads');
   if (!threads) throw new Error('a ThreadPool needs Worker or node:worker_threads, and there is neither');
   // Not as above: a bundler would take it for a second worker.
-  const script = './worker.js';
+  const here = import.meta.url;
   // Node would tie the output of each to the process's, and warn when there are more than ten; a worker writes nothing.
   const options = { execArgv: [], stdout: true, stderr: true };
-  const worker = new threads.Worker(new URL(script, import.meta.url), options);
+  const worker = new threads.Worker(new URL('./worker.js', here), options);
   worker.on('message', onMessage);
   worker.on('error', (/** @type {Error} */ error) => onEnd(error.message));
   worker.on('exit', (/** @type {number} */ code) => onEnd(`exit code ${code}`));

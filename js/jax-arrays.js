@@ -209,10 +209,15 @@ export function arrayFrom({ numpy, defaultDevice }, data, { shape, dtype }, neig
 /**
  * @param {unknown} tree
  * @param {(array: any) => any} change
+ * @param {boolean} consumes whether it gives up a reference for each place
  * @returns {any} the tree of what it makes of the arrays
+ * @throws {TypeError | RangeError} if it is no tree of arrays, or one is freed; nothing has changed then
  */
-export function mapArrays(tree, change) {
-  const { structure, leaves } = flatten('state', tree, ARRAYS);
+export function mapArrays(tree, change, consumes) {
+  const { structure, leaves, paths } = flatten('state', tree, ARRAYS);
+  const places = leaves.map((leaf, i) => /** @type {Named} */ ([`state${paths[i]}`, leaf]));
+  if (consumes) checkReferences(places);
+  else for (const place of places) checkReferences([place]);
   return unflatten(structure, leaves.map((leaf) => change(leaf)));
 }
 

@@ -75,6 +75,18 @@ export class KernelState extends TransformState {
     });
   }
 
+  /** @returns {boolean} whether copies of parameters take memory */
+  get hasWeights() {
+    return this.#weights.count > 0;
+  }
+
+  /** Frees the copies of the parameters. */
+  dropWeights() {
+    this.#weights.dispose();
+    this.#weights = new Buffers(this.form);
+    this.#copied = [];
+  }
+
   /**
    * Says of a weight that it need not be read again.
    *
@@ -88,11 +100,16 @@ export class KernelState extends TransformState {
   /** @returns {KernelState} an independent copy */
   clone() {
     const copy = stateFor(this.arrays, () => cloneState(this.inner));
-    this.#copied.forEach((array, i) => {
-      if (array === undefined) return;
-      copyAll([this.#weights.at(i)], [copy.#weights.at(i)]);
-      copy.#copied[i] = array;
-    });
+    try {
+      this.#copied.forEach((array, i) => {
+        if (array === undefined) return;
+        copyAll([this.#weights.at(i)], [copy.#weights.at(i)]);
+        copy.#copied[i] = array;
+      });
+    } catch (error) {
+      copy.dispose();
+      throw error;
+    }
     return copy;
   }
 
@@ -204,10 +221,16 @@ export function kernelPath(jax, transform, slots, readsParams) {
       const gradients = arrays.read('grads', grads);
       const values = arrays.readAll('params', params);
       checkArrays([...named('grads', arrays, gradients), ...named('params', arrays, values)]);
+      const { hasWeights: hadWeights } = state;
       const weights = state.weights(values);
       const inputs = state.gradients(gradients);
       values.forEach((_, i) => state.weightIs(i, undefined)); // until the step has succeeded
-      state.inner = transform.step(inputs, state.inner, arrays.tree(weights));
+      try {
+        state.inner = transform.step(inputs, state.inner, arrays.tree(weights));
+      } catch (error) {
+        if (!hadWeights) state.dropWeights();
+        throw error;
+      }
       const results = values.map((value, i) => {
         const result = gradients[i] === null ? value // its reference goes back
           : arrayFrom(jax, weights[i].data, arrays.leaves[i], value);

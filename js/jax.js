@@ -38,6 +38,7 @@ import { KernelState, kernelPath, saveKernelState } from './jax-kernel.js';
 import { operationsPath, saveOperationsState } from './jax-operations.js';
 import { rmspropOptions, slotsOf } from './optax-options.js';
 import { rmsprop as optaxRmsprop } from './optax.js';
+import { readStateDict, writeStateDict } from './state-dict.js';
 import { flatten } from './tree.js';
 
 export * from './optax-schedules.js';
@@ -60,8 +61,8 @@ export { applyUpdates } from './jax-arrays.js';
  * @property {(grads: any, state: any, params: any) => [any, any]} step new parameters and the state; consumes all
  */
 /**
- * @typedef {JaxTransform & { restore: (params: any, saved: SavedState) => any }} JaxRmsprop restore: the state that
- *   `exportState` saved, for parameters of this form, which are consumed
+ * @typedef {JaxTransform & { restore: (params: any, saved: SavedState | Uint8Array) => any }} JaxRmsprop restore: the
+ *   state that `exportState` or `saveState` saved, for parameters of this form, which are consumed
  */
 
 const PATHS = ['auto', 'kernel', 'operations'];
@@ -101,7 +102,8 @@ export function rmsprop(jax, options) {
       pathOf(state).update(grads, state, params),
     step: (/** @type {any} */ grads, /** @type {any} */ state, /** @type {any} */ params) =>
       pathOf(state).step(grads, state, params),
-    restore: (/** @type {any} */ params, /** @type {any} */ saved) => pathFor(params).restore(params, saved),
+    restore: (/** @type {any} */ params, /** @type {any} */ saved) =>
+      pathFor(params).restore(params, saved instanceof Uint8Array ? readStateDict('optax', saved) : saved),
   });
 }
 
@@ -146,7 +148,7 @@ export function wrap(jax, transform) {
  */
 export function cloneState(state) {
   if (state instanceof KernelState) return /** @type {any} */ (state.clone());
-  return mapArrays(state, (array) => array.ref);
+  return mapArrays(state, (array) => array.ref, false);
 }
 
 /**
@@ -156,7 +158,7 @@ export function cloneState(state) {
  */
 export function disposeState(state) {
   if (state instanceof KernelState) state.dispose();
-  else mapArrays(state, (array) => array.dispose());
+  else mapArrays(state, (array) => array.dispose(), true);
 }
 
 /**
@@ -166,4 +168,14 @@ export function disposeState(state) {
  */
 export function exportState(state) {
   return state instanceof KernelState ? saveKernelState(state, SLOTS) : saveOperationsState(state);
+}
+
+/**
+ * @param {unknown} state of `rmsprop`, of either path; it is left alone
+ * @returns {Uint8Array} what `exportState` gives as a safetensors file, which `restore` takes, and `loadState` of
+ *   `rmsprop-wasm/optax` too
+ * @throws {TypeError | RangeError | Error} if it is another state, or disposed
+ */
+export function saveState(state) {
+  return writeStateDict('optax', exportState(state));
 }

@@ -108,7 +108,7 @@ export const SLOTS = [
  */
 export function generationOf(options) {
   const { rule = 'keras' } = ofType('RMSprop options', options, 'object');
-  if (!Object.hasOwn(GENERATIONS, rule)) {
+  if (!Object.hasOwn(GENERATIONS, ofType('rule', rule, 'string'))) {
     throw rangeError('rule', Object.keys(GENERATIONS).map(show).join(' or '), rule);
   }
   return GENERATIONS[rule];

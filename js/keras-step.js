@@ -2,6 +2,7 @@
  * What optimizers with Keras's options have in common around a step: how the options become those of the kernels, which
  * variables do not decay, and what runs on averages.
  */
+import { unlessAborted } from './abort.js';
 import { array, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { constants } from './engine.js';
 import { HYPERPARAMETERS } from './keras-options.js';
@@ -79,9 +80,10 @@ export function onlyAccumulates(options, calls) {
  * @template R
  * @param {() => R} fn sync or async
  * @param {() => void} restore
+ * @param {AbortSignal} [signal] puts things back at once where a promise is waited for
  * @returns {R} what `fn` returns
  */
-export function restoring(fn, restore) {
+export function restoring(fn, restore, signal) {
   let result;
   try {
     result = /** @type {any} */ (fn());
@@ -89,7 +91,7 @@ export function restoring(fn, restore) {
     restore();
     throw error;
   }
-  if (typeof result?.then === 'function') return /** @type {any} */ (Promise.resolve(result).finally(restore));
+  if (typeof result?.then === 'function') return /** @type {any} */ (unlessAborted(result, signal).finally(restore));
   restore();
   return result;
 }

@@ -3,11 +3,12 @@
  * (OptimizerV2): names, defaults, order of operations, state and errors. The arithmetic is the kernels', the slots are
  * the engines'.
  */
-import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, checkPool, constants } from './engine.js';
-import { callLoss, setAll } from './gradients.js';
-import { checkHyperparameter } from './keras-options.js';
+import { buffersBefore, callLoss, setAll } from './gradients.js';
+import { readGrowing, saveGrowing, savesVariables } from './growing-checkpoint.js';
+import { checkHyperparameter, configOf } from './keras-options.js';
 import { camelCase, snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
@@ -15,7 +16,7 @@ import {
   IndexedSlices, checkGradient, checkSlices, denseOf, describe, disposedError, isIndexedSlices, isTensor, scalar,
   typedCopy, zerosOf,
 } from './tensor.js';
-import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
+import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf } from './updates.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -70,6 +71,10 @@ const DEFAULTS = Object.freeze({
 });
 
 const DISPOSED = 'it is disposed';
+const DIALECT = 'keras-legacy';
+
+/** What the rule itself may keep: no optimizer takes these from one that had other options. */
+const SLOT_NAMES = ['rms', 'momentum', 'mg'];
 
 /**
  * RMSprop with the names, defaults and arithmetic of `tf.keras.optimizers.legacy.RMSprop` (Keras 2.15). Without
@@ -81,6 +86,17 @@ const DISPOSED = 'it is disposed';
  * is that of TensorFlow 1, and of a sparse gradient only the rows that it names are updated, variable and slots alike:
  *
  *     rms <- rms + (g² - rms) (1 - rho),   m <- momentum m + g learningRate / sqrt(rms + epsilon),   x <- x - m
+ *
+ * @example
+ * ```js
+ * import { variable } from 'rmsprop-wasm';
+ * import { RMSprop } from 'rmsprop-wasm/legacy';
+ *
+ * const w = variable([1]);
+ * const optimizer = new RMSprop({ learningRate: 0.1 });
+ * optimizer.minimize(() => ({ loss: w.data[0], gradients: [[1]] }), [w]);
+ * console.log(optimizer.iterations, w.data[0].toFixed(3)); // prints 1 0.684
+ * ```
  */
 export class RMSprop {
   /** What never changes: `name`, `centered`, `decay`; and `isFused`: the rule with momentum was chosen. */
@@ -316,19 +332,11 @@ export class RMSprop {
     this.#ready('addSlot');
     checkIsVariable('variable', variable);
     ofType('name', name, 'string');
-    const existing = this.#slots.get(variable)?.get(name);
-    if (existing) return existing;
-    if (variable.isDisposed) throw disposedError(variable);
+    if (this.#slots.get(variable)?.has(name)) return this.getSlot(variable, name);
     if (variable.dtype === 'int32') throw rangeError(describe(variable), 'float32 or float64', variable.dtype);
-    const values = initialValues(variable, name, initializer);
-    let slot;
-    if (this.#specs().some((spec) => spec.name === name)) {
-      const engine = this.#engineOf(variable.dtype, [variable]);
-      slot = engine.slot(name)[engine.indexOf(variable)];
-    } else {
-      slot = zerosOf(variable.memory, variable.dtype, variable.shape);
-      this.#added.push(slot);
-    }
+    const values = this.#calling(() => initialValues(variable, name, initializer));
+    if (variable.isDisposed) throw disposedError(variable);
+    const slot = this.#make(variable, name);
     slot.data.set(values);
     this.#register(variable, name, slot);
     return slot;
@@ -372,7 +380,8 @@ export class RMSprop {
     this.#ready('minimize');
     knownOptions('minimize', options, ['gradLoss', 'name']);
     const { gradLoss, name } = options;
-    return this.applyGradients(pairsOf(lossAndGradients, varList, ...(gradLoss == null ? [] : [gradLoss])), { name });
+    const pairs = pairsOf(lossAndGradients, varList, ...gradLossArguments(gradLoss));
+    return this.applyGradients(pairs, { name });
   }
 
   /**
@@ -405,6 +414,7 @@ export class RMSprop {
       throw new RangeError(`No gradients provided for any variable: [${without}].`);
     }
     checkUpdates(updates);
+    checkCount('iterations', this.iterations);
     const byType = this.#byType(updates);
     const rate = this.#evaluate('learningRate');
     const numbers = { rho: this.#evaluate('rho'), momentum: this.#evaluate('momentum'), epsilon: this.epsilon };
@@ -445,12 +455,74 @@ export class RMSprop {
    */
   static fromConfig(config, options = {}) {
     knownOptions('fromConfig', options, ['customObjects']);
+    if (options.customObjects !== undefined) ofType('customObjects', options.customObjects, 'object');
     const { lr, ...given } = Object.fromEntries(
       Object.entries(ofType('config', config, 'object')).map(([key, value]) => [camelCase(key), value]),
     );
     if (lr !== undefined) given.learningRate = lr;
     if (given.learningRate?.class_name) given.learningRate = deserialize(given.learningRate, options);
     return new RMSprop(given);
+  }
+
+  /**
+   * @param {object} [options]
+   * @param {boolean} [options.variables] save the weights too, default false
+   * @returns {Uint8Array} the whole state as a safetensors file: a run that is loaded from it goes on with equal bits
+   * @throws {RangeError} if two tensors would have one name
+   */
+  save(options = {}) {
+    this.#ready('save');
+    const variables = savesVariables('save', options);
+    const { name, decay, centered } = this.#fixed;
+    const { learningRate } = this.#hyper;
+    const hyper = HYPERPARAMETERS.map((key) => [snakeCase(key), configOf(this.#hyper[key], false)]);
+    const plain = Object.entries(this.#plain).map(([key, value]) => [snakeCase(key), value]);
+    const config = { name, decay, centered, ...Object.fromEntries([...hyper, ...plain]) };
+    const counters = {
+      iterations: this.iterations,
+      has_weights: this.#hasWeights,
+      ...(typeof learningRate === 'number' && { learning_rate: learningRate }),
+    };
+    return saveGrowing(DIALECT, this.#made(), { config, counters, variables });
+  }
+
+  /**
+   * Takes over the state of a file, and the weights if it has them; slots that are missing are made. Hyperparameters
+   * other than a number for the rate stay those of the constructor.
+   *
+   * @param {Uint8Array} bytes what `save` returned, by an optimizer with the same slots
+   * @param {object} [options]
+   * @param {readonly Variable[]} [options.variables] those of the file, matched by their names; those of one name in
+   *   the order in which they were first updated. Default those that have slots: a new optimizer has none.
+   * @throws {TypeError | RangeError} if it is anything else; nothing is written then
+   */
+  load(bytes, options = {}) {
+    this.#ready('load');
+    knownOptions('load', options, ['variables']);
+    const variables = array('variables', options.variables ?? [...this.#slots.keys()]);
+    const { counters, slots, weights } = readGrowing(DIALECT, bytes, variables, this.#made());
+    const { iterations, has_weights: hasWeights, learning_rate: rate } = counters;
+    integer('iterations of the checkpoint', iterations, 0, 2 ** 31 - 1);
+    ofType('has_weights of the checkpoint', hasWeights, 'boolean');
+    if (rate !== undefined) finite('learning_rate of the checkpoint', rate);
+    const names = this.#specs().map(({ name }) => name);
+    const updated = new Set(slots.filter(({ name }) => names.includes(name)).map(({ variable }) => variable));
+    const own = [...updated].filter(() => hasWeights).flatMap((variable) => names.map((name) => ({ variable, name })));
+    for (const { variable, name } of own) {
+      if (slots.some((slot) => slot.variable === variable && slot.name === name)) continue;
+      throw rangeError('the checkpoint', `one with slot ${show(name)} of ${describe(variable)}`, undefined);
+    }
+    for (const { variable, name } of slots) {
+      if (names.includes(name) || !SLOT_NAMES.includes(name)) continue;
+      throw rangeError('the checkpoint', `one without slot ${show(name)}`, describe(variable));
+    }
+
+    const made = slots.map(({ variable, name }) => this.#slots.get(variable)?.get(name) ?? this.#make(variable, name));
+    setAll('checkpoint', [...made, ...weights.map(({ variable }) => variable)], [...slots, ...weights].map(valuesOf));
+    slots.forEach(({ variable, name }, i) => this.#register(variable, name, made[i]));
+    this.#iteration.data[0] = iterations;
+    this.#hasWeights = hasWeights;
+    if (rate !== undefined && typeof this.#hyper.learningRate === 'number') this.#hyper.learningRate = rate;
   }
 
   /** Frees slots and counter; the variables stay. Calling it again does nothing. */
@@ -492,6 +564,9 @@ export class RMSprop {
    */
   #update(byType, rate, numbers) {
     const staged = [];
+    const freeBuffers = buffersBefore([...byType.values()].flat().map(({ variable }) => variable));
+    const before = new Map(this.#engines);
+    let isDone = false;
     try {
       for (const [dtype, updates] of byType) {
         const engine = this.#engineOf(dtype, updates.map(({ variable }) => variable));
@@ -502,8 +577,16 @@ export class RMSprop {
         staged.push(this.#stage(engine, updates));
       }
       for (const run of staged) run();
+      isDone = true;
     } finally {
-      for (const engine of this.#engines.values()) engine.variables.forEach((_, i) => engine.setGradient(i, null));
+      for (const [dtype, engine] of this.#engines) {
+        engine.variables.forEach((_, i) => engine.setGradient(i, null));
+        engine.settle(isDone);
+        if (isDone || before.has(dtype)) continue;
+        engine.dispose();
+        this.#engines.delete(dtype);
+      }
+      if (!isDone) freeBuffers();
     }
   }
 
@@ -593,11 +676,20 @@ export class RMSprop {
     const source = this.#hyper[name];
     if (typeof source === 'number') return Math.fround(source);
     const step = this.iterations;
+    const value = this.#calling(() => (typeof source === 'function' ? source(step) : source.at(step)));
+    return Math.fround(finite(`${name} at step ${step}`, value));
+  }
+
+  /**
+   * @template T
+   * @param {() => T} callback of the user's
+   * @returns {T} what it returns; no call can be made meanwhile
+   */
+  #calling(callback) {
     const before = this.#blocked;
     this.#blocked ??= 'a callback runs';
     try {
-      const value = typeof source === 'function' ? source(step) : source.at(step);
-      return Math.fround(finite(`${name} at step ${step}`, value));
+      return callback();
     } finally {
       this.#blocked = before;
     }
@@ -616,12 +708,12 @@ export class RMSprop {
   /**
    * @param {DType} dtype
    * @param {readonly Variable[]} variables of that type
-   * @returns {Engine} that has them
+   * @returns {Engine} that has them; those that are new are to be settled
    */
   #engineOf(dtype, variables) {
     const existing = this.#engines.get(dtype);
     if (existing) {
-      existing.add(variables);
+      existing.add(variables, true);
       return existing;
     }
     const engine = new Engine(variables, this.#specs(), false, undefined, this.#pool);
@@ -630,8 +722,32 @@ export class RMSprop {
     return engine;
   }
 
+  /** @returns {(import('./growing-checkpoint.js').Slot & { tensor: Tensor })[]} in the order in which they came */
+  #made() {
+    const slots = [...this.#slots].flatMap(([variable, byName]) =>
+      [...byName].map(([name, tensor]) => ({ variable, name, tensor })));
+    const order = new Map(this.#weights.map((tensor, i) => [tensor, i]));
+    return slots.sort((a, b) => Number(order.get(a.tensor)) - Number(order.get(b.tensor)));
+  }
+
   /**
-   * Makes the slots of updated variables known. Those that an engine made in a call that failed are not.
+   * @param {Variable} variable
+   * @param {string} name
+   * @returns {Tensor} a slot, not registered yet
+   */
+  #make(variable, name) {
+    if (this.#specs().some((spec) => spec.name === name)) {
+      const engine = this.#engineOf(variable.dtype, [variable]);
+      engine.settle(true);
+      return engine.slot(name)[engine.indexOf(variable)];
+    }
+    const slot = zerosOf(variable.memory, variable.dtype, variable.shape);
+    this.#added.push(slot);
+    return slot;
+  }
+
+  /**
+   * Makes the slots of updated variables known.
    *
    * @param {readonly Update[]} updates
    */
@@ -762,4 +878,9 @@ function initialValues(variable, name, initializer) {
  */
 function copyOf({ values, indices }, of) {
   return new IndexedSlices(typedCopy(of, values), indices, undefined);
+}
+
+/** @param {{ values: TensorData }} held */
+function valuesOf({ values }) {
+  return values;
 }

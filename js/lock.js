@@ -5,6 +5,7 @@
  * variable's lock is chosen by its address, so two variables may have one: they wait for each other without need, no
  * more. A lock holds the number of its holder, 0 when it is free; words[15] counts the numbers given out.
  */
+import { isShared } from './memory.js';
 import { TIMEOUT, changes } from './wait.js';
 import { describe } from './tensor.js';
 
@@ -30,7 +31,7 @@ const numbers = new WeakMap();
  */
 export function locked(tensors, fn) {
   const { memory } = tensors[0];
-  if (memory.buffer instanceof ArrayBuffer) {
+  if (!isShared(memory)) {
     fn();
     return;
   }

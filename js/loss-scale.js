@@ -2,9 +2,9 @@
  * Dynamic loss scaling around an optimizer, as Keras 3's LossScaleOptimizer has it.
  */
 import { array, finite, integer, knownOptions, ofType, show, typeError } from './check.js';
-import { gradientsOf, setAll, unzip } from './gradients.js';
+import { gradientsOf, setFirst, unzip } from './gradients.js';
 import { autoName, camelCase } from './naming.js';
-import { RMSprop, applyIfFinite, loadWith, saveWith, setLossScale } from './rmsprop.js';
+import { RMSprop, applyIfFinite, checkReady, loadWith, saveWith, setLossScale } from './rmsprop.js';
 import { scalar } from './tensor.js';
 
 /** @typedef {import('./gradients.js').Gradient} Gradient */
@@ -15,6 +15,16 @@ import { scalar } from './tensor.js';
 /**
  * Steps the inner optimizer by gradients of a scaled loss. Where a gradient is not finite it leaves everything as it is
  * and halves the scale; after `dynamicGrowthSteps` finite steps in a row it doubles the scale. The scale has no bounds.
+ *
+ * @example
+ * ```js
+ * import { LossScaleOptimizer, RMSprop, variable } from 'rmsprop-wasm';
+ *
+ * const w = variable([1]);
+ * const optimizer = new LossScaleOptimizer(new RMSprop(), { initialScale: 8 });
+ * optimizer.apply([[Infinity]], [w]); // such a step is left out, and the scale halved
+ * console.log(w.data[0], optimizer.dynamicScale); // prints 1 4
+ * ```
  */
 export class LossScaleOptimizer {
   #inner;
@@ -70,11 +80,13 @@ export class LossScaleOptimizer {
 
   /** @returns {number} what the loss is multiplied by now */
   get dynamicScale() {
+    checkReady(this.#inner, 'dynamicScale', true);
     return this.#scale.data[0];
   }
 
   /** @returns {number} finite steps since the scale last changed */
   get stepCounter() {
+    checkReady(this.#inner, 'stepCounter', true);
     return this.#counter.data[0];
   }
 
@@ -131,7 +143,7 @@ export class LossScaleOptimizer {
    * @param {readonly Variable[]} [variables] see `RMSprop.apply`
    */
   apply(gradients, variables) {
-    this.#attempt(() => applyIfFinite(this.#inner, gradients, variables));
+    this.#attempt(() => applyIfFinite(this.#inner, array('gradients', gradients), variables));
   }
 
   /**
@@ -160,11 +172,14 @@ export class LossScaleOptimizer {
 
   /** @returns {Record<string, unknown>} Keras's dictionary */
   getConfig() {
+    return this.#config(this.#inner.getConfig());
+  }
+
+  /** @param {object} config of the inner optimizer */
+  #config(config) {
     return {
       name: this.#name,
-      inner_optimizer: {
-        module: 'keras.optimizers', class_name: 'RMSprop', config: this.#inner.getConfig(), registered_name: null,
-      },
+      inner_optimizer: { module: 'keras.optimizers', class_name: 'RMSprop', config, registered_name: null },
       initial_scale: this.#initialScale,
       dynamic_growth_steps: this.#dynamicGrowthSteps,
     };
@@ -180,7 +195,13 @@ export class LossScaleOptimizer {
     const entries = Object.entries(ofType('config', config, 'object')).map(([name, value]) => [camelCase(name), value]);
     const { innerOptimizer, ...rest } = Object.fromEntries(entries);
     const inner = ofType('innerOptimizer.config', ofType('innerOptimizer', innerOptimizer, 'object').config, 'object');
-    return new this(RMSprop.fromConfig(inner, options), rest);
+    const made = RMSprop.fromConfig(inner, options);
+    try {
+      return new this(made, rest);
+    } catch (error) {
+      made.dispose();
+      throw error;
+    }
   }
 
   /**
@@ -204,7 +225,8 @@ export class LossScaleOptimizer {
    * @throws {TypeError | RangeError} if one has another length; nothing is written then
    */
   setWeights(weights) {
-    setAll('weights', this.variables.slice(0, array('weights', weights).length), weights);
+    checkReady(this.#inner, 'setWeights', false);
+    setFirst('weights', this.variables, weights);
   }
 
   /**
@@ -213,7 +235,8 @@ export class LossScaleOptimizer {
    * @returns {Uint8Array} the inner optimizer's state, the scale and its counter
    */
   save(options) {
-    return saveWith(this.#inner, options, { step_counter: this.stepCounter, dynamic_scale: this.dynamicScale });
+    const counters = { step_counter: this.stepCounter, dynamic_scale: this.dynamicScale };
+    return saveWith(this.#inner, options, counters, (config) => this.#config(config));
   }
 
   /**
@@ -226,7 +249,7 @@ export class LossScaleOptimizer {
     /** @type {Record<string, any>} */
     let counters = {};
     loadWith(this.#inner, bytes, (found) => {
-      integer('step_counter of the checkpoint', found.step_counter, 0);
+      integer('step_counter of the checkpoint', found.step_counter, 0, 2 ** 31 - 1);
       if (typeof found.dynamic_scale !== 'number') {
         throw typeError('dynamic_scale of the checkpoint', 'a number', found.dynamic_scale);
       }

@@ -11,7 +11,8 @@
  * largest error.
  *
  * Special values, signed zeros, infinities and NaN are those of Math.exp, Math.log, Math.pow and Math.cos.
- * No function here allocates.
+ * No function here allocates. The package's own schedules need no exp: it is there for schedules that others write, as
+ * the page of web-demo lets them be typed.
  */
 
 /** ln 2 in two parts; the first ends in 21 zero bits: k * LN2_HIGH is exact for |k| < 2^21 (the split of fdlibm). */

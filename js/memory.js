@@ -17,12 +17,31 @@ const MAXIMUM_BYTES = 65536 * PAGE;
  * @property {(address: number) => void} free
  */
 
+/** On every memory's prototype, so that two copies of the package (ESM and CommonJS) know each other's. */
+const COUNT = Symbol.for('rmsprop-wasm.Memory');
+
+/**
+ * @param {unknown} value
+ * @returns {value is Memory}
+ */
+export function isMemory(value) {
+  return typeof (/** @type {any} */ (value)?.[COUNT]) === 'function';
+}
+
+/**
+ * @param {{ buffer: ArrayBufferLike }} memory
+ * @returns {boolean} whether threads share it; not by `instanceof`, for test runners have an `ArrayBuffer` of their own
+ */
+export function isShared({ buffer }) {
+  return Object.prototype.toString.call(buffer) === '[object SharedArrayBuffer]';
+}
+
 /**
  * Counts a tensor in (1) or out (-1) of `memory.tensorCount`; for tensor.js alone.
  *
  * @type {(memory: Memory, change: 1 | -1) => void}
  */
-export let countTensor;
+export const countTensor = (memory, change) => memory[COUNT](change);
 
 /**
  * A growing WebAssembly memory that hands out 64-byte aligned blocks. It takes pages as they are needed, up to its
@@ -51,12 +70,6 @@ export class Memory {
   #used = new Map();
   #bytesInUse = 0;
   #tensorCount = 0;
-
-  static {
-    countTensor = (memory, change) => {
-      memory.#tensorCount += change;
-    };
-  }
 
   /**
    * @param {object} [options]
@@ -106,7 +119,7 @@ export class Memory {
    * @throws {TypeError} for anything else
    */
   static from(wasmMemory) {
-    if (!(wasmMemory instanceof WebAssembly.Memory) || wasmMemory.buffer instanceof ArrayBuffer) {
+    if (!(wasmMemory instanceof WebAssembly.Memory) || !isShared(wasmMemory)) {
       throw typeError('wasmMemory', 'a shared WebAssembly.Memory', wasmMemory);
     }
     const memory = new Memory({ memory: wasmMemory, allocate: Number, free: Number });
@@ -153,6 +166,15 @@ export class Memory {
     this.#used.set(byteOffset, needed);
     this.#bytesInUse += needed;
     return byteOffset;
+  }
+
+  /**
+   * Counts a tensor in or out; for tensor.js alone.
+   *
+   * @param {1 | -1} change
+   */
+  [COUNT](change) {
+    this.#tensorCount += change;
   }
 
   /**

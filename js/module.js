@@ -5,6 +5,7 @@
  */
 import { knownOptions, typeError } from './check.js';
 import { modules } from './generated/rmsprop.js';
+import { isShared } from './memory.js';
 
 /**
  * @typedef {object} Kernels the functions of include/rmsprop.h; pointers and sizes are numbers
@@ -72,8 +73,10 @@ export function kernelsOf(of) {
   const memory = of.wasmMemory;
   let kernels = instances.get(memory);
   if (kernels === undefined) {
-    const instance = new WebAssembly.Instance(moduleFor(memory), { env: { memory } });
-    kernels = /** @type {Kernels} */ (/** @type {unknown} */ (instance.exports));
+    const module = moduleFor(memory);
+    // WebKit lets any page compile, and asks its policy here.
+    const { exports } = permitted(kindOf(memory), () => new WebAssembly.Instance(module, { env: { memory } }));
+    kernels = /** @type {Kernels} */ (/** @type {unknown} */ (exports));
     instances.set(memory, kernels);
   }
   return kernels;
@@ -85,8 +88,36 @@ export function kernelsOf(of) {
  * @throws {Error} if the environment forbids WebAssembly
  */
 export function moduleFor(memory) {
-  const kind = memory.buffer instanceof ArrayBuffer ? 'module' : 'sharedModule';
-  return (compiled[kind] ??= configuration[kind] ?? compile(kind));
+  const kind = kindOf(memory);
+  return (compiled[kind] ??= configuration[kind] ?? permitted(kind, () => compile(kind)));
+}
+
+/**
+ * @param {WebAssembly.Memory} memory
+ * @returns {Kind}
+ */
+function kindOf(memory) {
+  return isShared(memory) ? 'sharedModule' : 'module';
+}
+
+/**
+ * @template T
+ * @param {Kind} kind
+ * @param {() => T} act
+ * @returns {T} what it returns
+ * @throws {Error} if the environment forbids it
+ */
+function permitted(kind, act) {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof WebAssembly.CompileError)) throw error;
+    throw new Error(
+      `the kernels could not be compiled (${error}): a page needs 'wasm-unsafe-eval' in the script-src of its `
+        + `Content-Security-Policy, a runtime that forbids compiling from bytes needs configure({ ${kind} })`,
+      { cause: error },
+    );
+  }
 }
 
 /**
@@ -98,15 +129,7 @@ function compile(kind) {
   if (!(configuration.simd === 'auto' ? WebAssembly.validate(bytes) : configuration.simd)) {
     bytes = bytesOf(modules.scalar);
   }
-  try {
-    return new WebAssembly.Module(kind === 'module' ? bytes : sharing(bytes));
-  } catch (error) {
-    throw new Error(
-      `the kernels could not be compiled (${error}): a page needs 'wasm-unsafe-eval' in the script-src of its `
-        + `Content-Security-Policy, a runtime that forbids compiling from bytes needs configure({ ${kind} })`,
-      { cause: error },
-    );
-  }
+  return new WebAssembly.Module(kind === 'module' ? bytes : sharing(bytes));
 }
 
 /** The import section: env.memory, of any size. */

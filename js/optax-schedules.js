@@ -24,10 +24,11 @@ const f32 = Math.fround;
 function checked(name, options, defaults) {
   knownOptions(name, options, Object.keys(defaults));
   return Object.fromEntries(Object.entries(defaults).map(([key, standard]) => {
-    const value = options[key] ?? standard;
+    const value = options[key] ?? (standard === undefined ? options[key] : standard);
     if (typeof standard === 'boolean') ofType(key, value, 'boolean');
     else if (/(Steps|Begin)$/.test(key)) integer(key, value, Number.MIN_SAFE_INTEGER);
-    else if (value !== null && !['boundariesAndScales', 'interpolateType'].includes(key)) finite(key, value);
+    else if (value === null && standard === null) return [key, value];
+    else if (!['boundariesAndScales', 'interpolateType'].includes(key)) finite(key, value);
     return [key, value];
   }));
 }
@@ -57,7 +58,7 @@ function ofCount(schedule) {
  * @returns {Schedule} the first before the boundary; the second, which counts from there, after it
  */
 function joined(first, boundary, second) {
-  return (count) => (count < boundary ? first(count) : second(count - boundary));
+  return ofCount((count) => (count < boundary ? first(count) : second(count - boundary)));
 }
 
 /**

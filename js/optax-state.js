@@ -2,7 +2,7 @@
  * What the states of optax's transforms have in common: the form of the parameters they were made for, checks of other
  * trees against it, and tensors to write results to.
  */
-import { rangeError, typeError } from './check.js';
+import { integer, rangeError, typeError } from './check.js';
 import { Memory } from './memory.js';
 import { describe, disposedError, isTensor, zerosOf } from './tensor.js';
 import { flatten, isPlain, leavesOf, unflatten } from './tree.js';
@@ -157,6 +157,11 @@ export class Buffers {
     return (this.#tensors[i] ??= zerosOf(memory, dtype, shape));
   }
 
+  /** @returns {number} how many there are */
+  get count() {
+    return this.#tensors.length;
+  }
+
   /** Frees them. */
   dispose() {
     this.#tensors.forEach((tensor) => tensor.dispose());
@@ -211,11 +216,107 @@ export class TransformState {
     return new TransformState(this.form);
   }
 
+  /**
+   * @returns {Record<string, any>} all that the state remembers, under optax's names: counts and trees of tensors, and
+   *   states inside it
+   */
+  content() {
+    return {};
+  }
+
+  /**
+   * Takes over counts and states inside; tensors are written where they are.
+   *
+   * @param {Record<string, any>} _content of the form of `content()`, checked
+   */
+  adopt(_content) {}
+
   /** Frees all tensors, the updates that were returned among them; calling it again does nothing. */
   dispose() {
     this.#disposed = true;
     this.#updates.dispose();
   }
+}
+
+/**
+ * @param {any} state of any transform, a chain of them, or any tree of tensors and typed arrays
+ * @returns {any} the tree with what the states remember in their places
+ * @throws {Error} if a state is disposed
+ */
+export function contentOf(state) {
+  if (state instanceof TransformState) {
+    if (state.isDisposed) throw new Error('state is disposed');
+    return contentOf(state.content());
+  }
+  if (isTensor(state) || ArrayBuffer.isView(state)) return state;
+  if (Array.isArray(state)) return state.map(contentOf);
+  if (!isPlain(state)) return state;
+  return Object.fromEntries(Object.entries(state).map(([key, value]) => [key, contentOf(value)]));
+}
+
+/**
+ * Checks saved values against a tree.
+ *
+ * @param {string} name where it is
+ * @param {any} state
+ * @param {any} saved
+ * @returns {() => any} what then writes them, and gives the tree with the numbers of the saved one: it cannot fail
+ * @throws {TypeError | RangeError | Error} if they do not fit
+ */
+export function adopting(name, state, saved) {
+  if (state instanceof TransformState) {
+    if (state.isDisposed) throw new Error(`${name} is disposed`);
+    const content = adopting(name, state.content(), saved);
+    return () => {
+      state.adopt(content());
+      return state;
+    };
+  }
+  if (isTensor(state)) {
+    if (state.isDisposed) throw disposedError(state);
+    const values = checkedData(name, state.data, saved);
+    return () => state.set(values);
+  }
+  if (ArrayBuffer.isView(state)) {
+    const values = checkedData(name, /** @type {any} */ (state), saved);
+    return () => {
+      /** @type {any} */ (state).set(values);
+      return state;
+    };
+  }
+  if (Array.isArray(state)) {
+    if (!Array.isArray(saved)) throw typeError(name, 'an array', saved);
+    if (saved.length !== state.length) throw rangeError(name, `of length ${state.length}`, saved);
+    const parts = state.map((part, i) => adopting(`${name}[${i}]`, part, saved[i]));
+    return () => parts.map((part) => part());
+  }
+  if (isPlain(state)) {
+    if (!isPlain(saved)) throw typeError(name, 'an object', saved);
+    const keys = Object.keys(state).filter((key) => state[key] !== undefined);
+    const given = Object.keys(saved);
+    if (given.length !== keys.length || !keys.every((key) => Object.hasOwn(saved, key))) {
+      throw rangeError(name, `an object with the keys [${keys}]`, given.join());
+    }
+    const parts = keys.map((key) => /** @type {const} */ ([key, adopting(`${name}.${key}`, state[key], saved[key])]));
+    return () => Object.fromEntries(parts.map(([key, part]) => [key, part()]));
+  }
+  const isAlike = state === null ? saved === null : typeof saved === typeof state && typeof saved !== 'object';
+  if (!isAlike) throw typeError(name, state === null ? 'null' : `of type ${typeof state}`, saved);
+  if (Number.isInteger(state)) integer(name, saved, 0, 2 ** 31 - 1);
+  return () => saved;
+}
+
+/**
+ * @param {string} name
+ * @param {TensorData} like
+ * @param {any} saved
+ * @returns {TensorData} the saved array, of that type and length
+ */
+function checkedData(name, like, saved) {
+  const kind = like.constructor.name;
+  if (saved?.constructor?.name !== kind) throw typeError(name, `a ${kind}`, saved);
+  if (saved.length !== like.length) throw rangeError(name, `of length ${like.length}`, saved);
+  return saved;
 }
 
 /**
@@ -240,26 +341,35 @@ export function copyAll(from, to) {
  * @template T
  * @param {T} state of any transform, or a chain of them
  * @returns {T} an independent copy: steps with one of them leave the other alone
- * @throws {RangeError} if the memory is exhausted
+ * @throws {RangeError | Error} if the memory is exhausted or the state disposed; nothing has been taken then
  */
 export function cloneState(state) {
-  return /** @type {any} */ (clone(state));
+  /** @type {unknown[]} */
+  const made = [];
+  try {
+    return /** @type {any} */ (clone(state, made));
+  } catch (error) {
+    disposeState(made);
+    throw error;
+  }
 }
 
 /**
  * @param {any} state
+ * @param {unknown[]} made gets what takes memory
  * @returns {any}
  */
-function clone(state) {
-  if (state instanceof TransformState) return state.clone();
-  if (isTensor(state)) {
-    const copy = zerosOf(state.memory, state.dtype, state.shape);
-    return copy.set(state);
+function clone(state, made) {
+  if (state instanceof TransformState || isTensor(state)) {
+    if (state.isDisposed) throw isTensor(state) ? disposedError(state) : new Error('state is disposed');
+    const copy = isTensor(state) ? zerosOf(state.memory, state.dtype, state.shape).set(state) : state.clone();
+    made.push(copy);
+    return copy;
   }
   if (ArrayBuffer.isView(state)) return /** @type {any} */ (state).slice();
-  if (Array.isArray(state)) return state.map(clone);
+  if (Array.isArray(state)) return state.map((part) => clone(part, made));
   if (!isPlain(state)) return state;
-  return Object.fromEntries(Object.entries(state).map(([key, value]) => [key, clone(value)]));
+  return Object.fromEntries(Object.entries(state).map(([key, value]) => [key, clone(value, made)]));
 }
 
 /**

@@ -25,7 +25,10 @@ import { Engine, checkPool, constants } from './engine.js';
 import {
   MAX_COUNT, ask, biasCorrectionOf, given, next, rmspropOptions, scheduleOf, slotsOf,
 } from './optax-options.js';
-import { Buffers, Form, TransformState, cloneState, copyAll, dataOf, disposeState } from './optax-state.js';
+import {
+  Buffers, Form, TransformState, adopting, cloneState, contentOf, copyAll, dataOf, disposeState,
+} from './optax-state.js';
+import { readStateDict, writeStateDict } from './state-dict.js';
 import { isTensor, tensor } from './tensor.js';
 
 export * from './optax-schedules.js';
@@ -246,6 +249,21 @@ class RmspropState extends TransformState {
     return [];
   }
 
+  /** @returns {Record<string, any>} see `TransformState` */
+  content() {
+    const { count, nu, mu, trace } = this;
+    return { count, nu, ...(mu !== undefined && { mu }), ...(trace !== undefined && { trace }) };
+  }
+
+  /**
+   * Takes over the counts.
+   *
+   * @param {Record<string, any>} content see `TransformState`
+   */
+  adopt({ count }) {
+    this.count = count;
+  }
+
   /** @returns {RmspropState} */
   clone() {
     const copy = new RmspropState(this.form, this.#slots, this.#pool);
@@ -280,6 +298,19 @@ class RmspropState extends TransformState {
  *   step, a `ThreadPool`; parameters that are tensors are in its memory
  * @returns {Transform}
  * @throws {TypeError | RangeError} for an unknown option, or a value of the wrong kind, NaN or infinite
+ *
+ * @example
+ * ```js
+ * import { applyUpdates, disposeState, rmsprop } from 'rmsprop-wasm/optax';
+ *
+ * const optimizer = rmsprop({ learningRate: 0.1 });
+ * let params = { w: Float32Array.of(1, 2) };
+ * const state = optimizer.init(params);
+ * const [updates] = optimizer.update({ w: Float32Array.of(1, -1) }, state);
+ * params = applyUpdates(params, updates);
+ * console.log(Array.from(params.w, (x) => x.toFixed(3)).join()); // prints 0.684,2.316
+ * disposeState(state);
+ * ```
  */
 export function rmsprop(options) {
   const all = rmspropOptions(options, ['pool']);
@@ -340,6 +371,33 @@ export function applyUpdates(params, updates) {
     if (result !== null && change !== null) add(dataOf(result), dataOf(result), dataOf(change));
   });
   return form.tree(results);
+}
+
+// ---- Files ----
+
+/**
+ * What flax's `to_bytes` is to optax: a file of a state, or of any tree with states in it, such as `{ params, state }`.
+ *
+ * @param {any} state left alone
+ * @returns {Uint8Array} a safetensors file, in which tensors have names like `state.nu.w`; see state-dict.js
+ * @throws {TypeError | RangeError | Error} for what is no such tree, or is disposed
+ */
+export function saveState(state) {
+  return writeStateDict('optax', contentOf(state));
+}
+
+/**
+ * What flax's `from_bytes` is to optax.
+ *
+ * @template T
+ * @param {T} state what the file was made of, in form: `init(params)`, or `{ params, state: init(params) }`. Its arrays
+ *   are written to.
+ * @param {Uint8Array} bytes what `saveState` returned
+ * @returns {T} the state, with which a run goes on with equal bits
+ * @throws {TypeError | RangeError | Error} if it is anything else; nothing is written then
+ */
+export function loadState(state, bytes) {
+  return adopting('state', state, readStateDict('optax', bytes))();
 }
 
 // ---- Other transforms ----
@@ -458,6 +516,20 @@ export function clipByGlobalNorm(maxNorm) {
 class CountState extends TransformState {
   count = 0;
 
+  /** @returns {Record<string, any>} see `TransformState` */
+  content() {
+    return { count: this.count };
+  }
+
+  /**
+   * Takes over the counts.
+   *
+   * @param {Record<string, any>} content see `TransformState`
+   */
+  adopt({ count }) {
+    this.count = count;
+  }
+
   /** @returns {CountState} */
   clone() {
     const copy = new CountState(this.form);
@@ -520,6 +592,20 @@ class EmaState extends TransformState {
    */
   averageOf(i) {
     return this.#averages[i].data;
+  }
+
+  /** @returns {Record<string, any>} see `TransformState` */
+  content() {
+    return { count: this.count, ema: this.ema };
+  }
+
+  /**
+   * Takes over the counts.
+   *
+   * @param {Record<string, any>} content see `TransformState`
+   */
+  adopt({ count }) {
+    this.count = count;
   }
 
   /** @returns {EmaState} */
@@ -624,9 +710,35 @@ class MultiStepsState extends TransformState {
     });
   }
 
+  /** @returns {Record<string, any>} see `TransformState` */
+  content() {
+    const { miniStep, gradientStep, innerOptState, accGrads } = this;
+    return {
+      mini_step: miniStep, gradient_step: gradientStep, inner_opt_state: innerOptState, acc_grads: accGrads,
+    };
+  }
+
+  /**
+   * Takes over the counts.
+   *
+   * @param {Record<string, any>} content see `TransformState`
+   */
+  adopt({ mini_step: miniStep, gradient_step: gradientStep, inner_opt_state: innerOptState }) {
+    this.miniStep = miniStep;
+    this.gradientStep = gradientStep;
+    this.innerOptState = innerOptState;
+  }
+
   /** @returns {MultiStepsState} */
   clone() {
-    const copy = new MultiStepsState(this.form, cloneState(this.innerOptState));
+    const inner = cloneState(this.innerOptState);
+    let copy;
+    try {
+      copy = new MultiStepsState(this.form, inner);
+    } catch (error) {
+      disposeState(inner);
+      throw error;
+    }
     copy.miniStep = this.miniStep;
     copy.gradientStep = this.gradientStep;
     copyAll(this.#means, copy.#means);

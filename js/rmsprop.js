@@ -2,12 +2,13 @@
  * RMSprop as Keras 3 has it: names, defaults, order of operations, state and errors. The arithmetic is the kernels',
  * the slots are the engine's.
  */
+import { signalOf, unlessAborted } from './abort.js';
 import { Arena } from './arena.js';
-import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { readState, saveState } from './checkpoint.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, checkPool, checkVariables, constants } from './engine.js';
-import { gradientsOf, setAll, unzip } from './gradients.js';
+import { buffersBefore, gradientsOf, setAll, setFirst, unzip } from './gradients.js';
 import { autoName, camelCase, snakeCase } from './naming.js';
 import {
   SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive, withRule,
@@ -19,6 +20,7 @@ import {
   typedCopy, zerosOf,
 } from './tensor.js';
 
+/** @typedef {import('./abort.js').AbortOptions} AbortOptions */
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./tensor.js').Values} Values */
@@ -41,10 +43,17 @@ import {
 export let setLossScale;
 
 /**
- * For LossScaleOptimizer alone: `save` with more counters.
+ * For LossScaleOptimizer alone: throws where a call cannot be made now; one that only reads, where it is disposed.
  *
- * @type {(optimizer: RMSprop, options: { variables?: boolean } | undefined, more: Record<string, number>) =>
- *   Uint8Array}
+ * @type {(optimizer: RMSprop, call: string, reads: boolean) => void}
+ */
+export let checkReady;
+
+/**
+ * For LossScaleOptimizer alone: `save` with more counters, and its own config around that of the optimizer.
+ *
+ * @type {(optimizer: RMSprop, options: { variables?: boolean } | undefined, more: Record<string, number>,
+ *   around: (config: object) => object) => Uint8Array}
  */
 export let saveWith;
 
@@ -68,6 +77,16 @@ export let applyIfFinite;
  * RMSprop with the names, defaults and arithmetic of `keras.optimizers.RMSprop` (Keras 3.15):
  *
  *     v <- rho v + (1 - rho) g²,   m <- momentum m + learningRate g / sqrt(v + epsilon),   x <- x - m
+ *
+ * @example
+ * ```js
+ * import { RMSprop, variable } from 'rmsprop-wasm';
+ *
+ * const w = variable([1, -2]);
+ * const optimizer = new RMSprop({ learningRate: 0.1, momentum: 0.9 });
+ * optimizer.apply([[0.5, -0.5]], [w]);
+ * console.log(Array.from(w.data, (x) => x.toFixed(4)).join(' ')); // prints 0.6838 -1.6838
+ * ```
  */
 export class RMSprop {
   #options;
@@ -112,7 +131,8 @@ export class RMSprop {
   #blocked;
 
   static {
-    saveWith = (optimizer, options, more) => optimizer.#save(options, more);
+    checkReady = (optimizer, call, reads) => (reads ? optimizer.#alive(call) : optimizer.#ready(call));
+    saveWith = (optimizer, options, more, around) => optimizer.#save(options, more, around);
     loadWith = (optimizer, bytes, check) => optimizer.#load(bytes, check);
     setLossScale = (optimizer, scale) => {
       if (optimizer.#aggregate) throw typeError('innerOptimizer', 'without aggregateGradients', optimizer);
@@ -123,12 +143,14 @@ export class RMSprop {
     };
     applyIfFinite = (optimizer, gradients, variables) => {
       optimizer.#ready('apply');
-      const engine = optimizer.#stage(gradients, variables);
-      engine?.place();
-      const overwrites = optimizer.#overwrites.every(([, values]) => values.every(Number.isFinite));
-      if (!overwrites || engine?.allFinite() === false) return false;
-      if (engine) optimizer.#update(engine);
-      return true;
+      return optimizer.#attempt(variables, () => {
+        const engine = gradients ? optimizer.#stage(gradients, variables) : optimizer.#stageOwn();
+        engine?.place();
+        const overwrites = optimizer.#overwrites.every(([, values]) => values.every(Number.isFinite));
+        if (!overwrites || engine?.allFinite() === false) return false;
+        if (engine) optimizer.#update(engine);
+        return true;
+      });
     };
   }
 
@@ -159,11 +181,13 @@ export class RMSprop {
 
   /** @returns {number} updates made: calls of `apply`, divided by `gradientAccumulationSteps` if there are such */
   get iterations() {
+    this.#alive('iterations');
     return updatesIn(this.#options, this.#iteration.data[0]);
   }
 
   /** @returns {number} the current rate: the number, rounded to float32, or what the callback or schedule says now */
   get learningRate() {
+    this.#alive('learningRate');
     if (this.#rate) return this.#rate.data[0];
     return evaluate('learningRate', this.#options.learningRate, this.#iteration.data[0]);
   }
@@ -194,6 +218,7 @@ export class RMSprop {
    *   then per variable averages, gradient accumulators, velocities, momentums, average gradients
    */
   get variables() {
+    this.#alive('variables');
     const slots = this.#state().slots.flatMap(({ tensors }) => tensors).filter((tensor) => tensor !== null);
     return [this.#iteration, ...(this.#rate && !this.#generation.isOld ? [this.#rate] : []), ...slots];
   }
@@ -237,7 +262,8 @@ export class RMSprop {
       if (other && !(clipnorm > 0) && globalClipnorm > 0) {
         throw typeError(describe(other), `${updated[0].dtype} as the others under globalClipnorm`, other.dtype);
       }
-      const engine = new Engine(updated, this.#slotSpecs(), true, undefined, this.#pool);
+      const engine = new Engine(updated, this.#slotSpecs(), false, undefined, this.#pool);
+      this.#engine = engine;
       try {
         for (const variable of overwritten) {
           const { memory, dtype, shape } = variable;
@@ -245,12 +271,9 @@ export class RMSprop {
         }
         if (this.#aggregate) this.#arena = new Arena(updated, Boolean(lossScaleFactor || gradientAccumulationSteps));
       } catch (error) {
-        for (const accumulator of this.#overwritten.values()) accumulator?.dispose();
-        this.#overwritten.clear();
-        engine.dispose();
+        this.#unbuild();
         throw error;
       }
-      this.#engine = engine;
       this.#variables = [...variables];
       if (this.#generation.isOld) setAll('average', engine.slot('average'), variables);
     }
@@ -266,8 +289,10 @@ export class RMSprop {
    */
   apply(gradients, variables) {
     this.#ready('apply');
-    const engine = this.#stage(array('gradients', gradients), variables);
-    if (engine) this.#update(engine);
+    this.#attempt(variables, () => {
+      const engine = this.#stage(array('gradients', gradients), variables);
+      if (engine) this.#update(engine);
+    });
   }
 
   /**
@@ -284,25 +309,33 @@ export class RMSprop {
    * `applyGradients` with an `aggregateGradients` that may be asynchronous. Until it settles all other calls throw.
    *
    * @param {readonly (readonly [Gradient | null, Variable])[]} pairs
+   * @param {AbortOptions} [options] with a signal the hook can be given up: nothing has changed then, and the optimizer
+   *   can be used again at once. For that the hook gets a copy of the gradients, to which it may write for ever.
    * @returns {Promise<number>} `iterations` after it
-   * @throws {TypeError | RangeError} as `apply`, and what the hook throws, as a rejection
+   * @throws {TypeError | RangeError} as `apply`, what the hook throws, and the signal's reason, as a rejection
    */
-  async applyGradientsAsync(pairs) {
+  async applyGradientsAsync(pairs, options = {}) {
     this.#ready('applyGradientsAsync');
-    const engine = this.#stage(...unzip(pairs));
-    if (engine) await this.#updateAsync(engine);
+    const signal = signalOf('applyGradientsAsync', options);
+    const [gradients, variables] = unzip(pairs);
+    await this.#attempt(variables, async () => {
+      const engine = this.#stage(gradients, variables);
+      if (engine) await this.#updateAsync(engine, signal);
+    });
     return this.iterations;
   }
 
   /**
    * `step` with an `aggregateGradients` that may be asynchronous. Until it settles all other calls throw.
    *
+   * @param {AbortOptions} [options] see `applyGradientsAsync`
    * @returns {Promise<void>}
-   * @throws {RangeError} as `step`, and what the hook throws, as a rejection
+   * @throws {RangeError} as `step`, what the hook throws, and the signal's reason, as a rejection
    */
-  async stepAsync() {
+  async stepAsync(options = {}) {
     this.#ready('stepAsync');
-    await this.#updateAsync(this.#stageOwn());
+    const signal = signalOf('stepAsync', options);
+    await this.#updateAsync(this.#stageOwn(), signal);
   }
 
   /**
@@ -360,12 +393,15 @@ export class RMSprop {
    *
    * @template T
    * @param {() => T} fn sync or async; steps, `save`, `load` and `dispose` throw while it runs
+   * @param {AbortOptions} [options] with a signal that is given while a promise is waited for, the weights come back at
+   *   once and the promise is rejected
    * @returns {T} what `fn` returns
    * @throws {RangeError} without `useEma`
    */
-  withAverages(fn) {
+  withAverages(fn, options = {}) {
     this.#ready('withAverages');
     ofType('fn', fn, 'function');
+    const signal = signalOf('withAverages', options);
     const { useEma } = this.#options;
     if (!useEma) throw rangeError('useEma', 'true for withAverages', useEma);
     const engine = this.#built();
@@ -376,7 +412,7 @@ export class RMSprop {
     return restoring(fn, () => {
       this.#blocked = undefined;
       variables.forEach((variable, i) => variable.isDisposed || variable.set(weights[i]));
-    });
+    }, signal);
   }
 
   /**
@@ -422,6 +458,7 @@ export class RMSprop {
   static fromConfig(config, options = {}) {
     knownOptions('fromConfig', options, ['customObjects']);
     const { customObjects = {} } = options;
+    ofType('customObjects', customObjects, 'object');
     const entries = Object.entries(ofType('config', config, 'object'));
     const revived = entries.map(([name, value]) => [camelCase(name), revive(value, customObjects)]);
     return new this(withRule(Object.fromEntries(revived)));
@@ -441,7 +478,7 @@ export class RMSprop {
   setWeights(weights) {
     this.#ready('setWeights');
     this.#built();
-    setAll('weights', this.variables.slice(0, array('weights', weights).length), weights);
+    setFirst('weights', this.variables, weights);
   }
 
   /** @returns {Float32Array} all weights of the built variables, one after the other, in build order */
@@ -482,14 +519,16 @@ export class RMSprop {
   /**
    * @param {{ variables?: boolean }} [options]
    * @param {Record<string, number>} [more] counters
+   * @param {(config: object) => object} [around]
    */
-  #save(options = {}, more = {}) {
+  #save(options = {}, more = {}, around = (config) => config) {
     this.#ready('save');
     knownOptions('save', options, ['variables']);
     const variables = ofType('variables', options.variables ?? false, 'boolean');
     const counters = { iteration: this.#iteration.data[0], learning_rate: this.#rate?.data[0], ...more };
     this.#built();
-    return saveState(this.#dialect, this.#state(), { config: this.#config(false), counters, variables });
+    const config = around(this.#config(false));
+    return saveState(this.#dialect, this.#state(), { config, counters, variables });
   }
 
   /**
@@ -513,7 +552,7 @@ export class RMSprop {
     const { counters, targets, values } = readState(this.#dialect, this.#state(), bytes);
     check?.(counters);
     const { iteration, learning_rate: rate } = counters;
-    integer('iteration of the checkpoint', iteration, 0);
+    integer('iteration of the checkpoint', iteration, 0, 2 ** 31 - 1);
     if (rate !== undefined) finite('learning_rate of the checkpoint', rate);
     const rates = this.#rate && rate !== undefined ? [this.#rate] : [];
     setAll('checkpoint', [this.#iteration, ...targets, ...rates], [iteration, ...values, rate]);
@@ -524,9 +563,7 @@ export class RMSprop {
     if (this.#iteration.isDisposed) return;
     this.#ready('dispose');
     this.#blocked = 'it is disposed';
-    this.#engine?.dispose();
-    this.#arena?.dispose();
-    for (const accumulator of this.#overwritten.values()) accumulator?.dispose();
+    this.#unbuild();
     this.#iteration.dispose();
     this.#rate?.dispose();
   }
@@ -534,14 +571,47 @@ export class RMSprop {
   // ---- The step ----
 
   /**
+   * @template T
+   * @param {readonly Variable[] | undefined} variables of a call that may build or make gradient buffers; not checked
+   * @param {() => T} call sync or async
+   * @returns {T} what the call returns; if it fails before the update, what it has made is given back
+   */
+  #attempt(variables, call) {
+    const isNew = !this.#engine;
+    const calls = this.#iteration.data[0];
+    const freeBuffers = buffersBefore(variables ?? this.#variables);
+    const undo = (/** @type {unknown} */ error) => {
+      if (this.#iteration.data[0] === calls) { // else a constraint threw, and the update stands
+        if (isNew) this.#unbuild();
+        freeBuffers();
+      }
+      throw error;
+    };
+    try {
+      const result = /** @type {any} */ (call());
+      return typeof result?.then === 'function' ? result.then(undefined, undo) : result;
+    } catch (error) {
+      return undo(error);
+    }
+  }
+
+  #unbuild() {
+    this.#engine?.dispose();
+    this.#arena?.dispose();
+    for (const accumulator of this.#overwritten.values()) accumulator?.dispose();
+    this.#engine = this.#arena = undefined;
+    this.#overwritten.clear();
+    this.#variables = [];
+  }
+
+  /**
    * Hands the gradients of a call to the engine, which is built if it is not yet.
    *
-   * @param {readonly (Gradient | null)[]} [gradients] without them each variable's own
+   * @param {readonly (Gradient | null)[]} gradients
    * @param {readonly Variable[]} [given]
    * @returns {Engine | undefined} undefined if the list is empty
    */
   #stage(gradients, given) {
-    if (!gradients) return this.#stageOwn();
     if (gradients.length === 0) return undefined;
     if (!given) this.#built();
     const variables = given ?? this.#variables;
@@ -683,16 +753,17 @@ export class RMSprop {
 
   /**
    * @param {Engine} engine with the gradients of this call
-   * @returns {{ settled: void | Promise<void>, flat: Float32Array } | undefined} of the hook, if there is one to run
+   * @param {AbortSignal} [signal]
+   * @returns {{ settled: void | Promise<void>, finish: () => void } | undefined} of the hook, if there is one to run
    */
-  #runHook(engine) {
+  #runHook(engine, signal) {
     if (!this.#aggregate || !this.#arena || this.#holds()) return undefined;
     this.#checkGradientsExist(engine);
     engine.setWord('flags', this.#flags);
     this.#arena.gather(engine);
     this.#blocked = 'aggregateGradients runs';
     try {
-      return this.#arena.aggregate(this.#aggregate, this.#iteration.data[0]);
+      return this.#arena.aggregate(this.#aggregate, this.#iteration.data[0], signal);
     } finally {
       this.#blocked = undefined;
     }
@@ -708,22 +779,23 @@ export class RMSprop {
       throw new TypeError('aggregateGradients must be synchronous here, got a promise: use stepAsync or '
         + 'applyGradientsAsync');
     }
-    if (run) checkAttached(run.flat);
+    run?.finish();
     this.#finish(engine);
   }
 
   /**
    * @param {Engine} engine with the gradients of this call
+   * @param {AbortSignal} [signal]
    */
-  async #updateAsync(engine) {
-    const run = this.#runHook(engine);
+  async #updateAsync(engine, signal) {
+    const run = this.#runHook(engine, signal);
     this.#blocked = 'aggregateGradients has not settled';
     try {
-      await run?.settled;
+      await unlessAborted(run?.settled, signal);
     } finally {
       this.#blocked = undefined;
     }
-    if (run) checkAttached(run.flat);
+    run?.finish();
     this.#finish(engine);
   }
 
@@ -745,6 +817,7 @@ export class RMSprop {
     }
     if (emaOverwriteFrequency && (updates + 1) % emaOverwriteFrequency === 0) flags |= constants.RMS_OVERWRITE;
     this.#checkGradientsExist(engine);
+    checkCount('iterations', calls);
     if (!holds) this.#askHyperparameters(engine, calls);
     engine.copyNumber('ema_momentum', this.#emaMomentum, updates ? 1 : 0);
     engine.setWord('flags', flags);
@@ -892,20 +965,15 @@ export class RMSprop {
     return this.#engine;
   }
 
+  /** @param {string} call that only reads */
+  #alive(call) {
+    if (this.#iteration.isDisposed) this.#ready(call);
+  }
+
   /** @param {string} call */
   #ready(call) {
     if (this.#blocked) throw new Error(`${call} of optimizer ${show(this.name)} cannot be used: ${this.#blocked}`);
   }
-}
-
-/**
- * @param {Float32Array} flat what a hook was given
- * @throws {Error} if the memory has grown since, so that what the hook wrote afterwards went nowhere
- */
-function checkAttached(flat) {
-  if (flat.buffer.byteLength > 0) return;
-  throw new Error('the buffer of aggregateGradients must stay attached, but the memory grew while the hook ran: make '
-    + 'tensors before, or give the Memory more initialBytes');
 }
 
 /** @param {readonly Tensor[]} tensors */

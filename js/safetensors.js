@@ -72,7 +72,7 @@ export function readSafetensors(bytes) {
   const limit = Math.min(file.length - 8, 100_000_000); // Python's, so that a header cannot exhaust memory
   expect(headerLength <= limit, 'header length', `at most ${limit}`, headerLength);
   const { __metadata__: metadata, ...members } = parseHeader(file.slice(8, 8 + headerLength));
-  expect(areStrings(metadata), 'metadata', 'strings', metadata);
+  expect(areStrings(metadata ?? {}), 'metadata', 'strings', metadata); // null is none, for Python too
 
   const entries = Object.entries(members);
   for (const [name, entry] of entries) {
@@ -109,6 +109,17 @@ export function readSafetensors(bytes) {
  * @returns {Uint8Array} the whole file
  * @throws {TypeError} when an argument, a name or an array is of the wrong kind
  * @throws {RangeError} when what would be written is not a well-formed file
+ *
+ * @example
+ * ```js
+ * import { readSafetensors, writeSafetensors } from 'rmsprop-wasm';
+ *
+ * const bytes = writeSafetensors(new Map([['w', { dtype: 'F32', shape: [1, 2], data: Float32Array.of(1, 2) }]]), {
+ *   format: 'pt',
+ * });
+ * const { tensors, metadata } = readSafetensors(bytes);
+ * console.log(tensors.get('w')?.shape, metadata); // prints [ 1, 2 ] { format: 'pt' }
+ * ```
  */
 export function writeSafetensors(tensors, metadata) {
   expectKind('tensors', tensors, ['Map', 'Object']);
@@ -231,5 +242,11 @@ function expectKind(what, value, kinds) {
  */
 function expect(condition, what, expectation, got, Kind = RangeError) {
   if (condition) return;
-  throw new Kind(`safetensors: ${what} must be ${expectation}, got ${JSON.stringify(got)}`.slice(0, 256));
+  let shown;
+  try {
+    shown = JSON.stringify(got);
+  } catch {
+    shown = kindOf(got); // what JSON cannot say: bigints, circles
+  }
+  throw new Kind(`safetensors: ${what} must be ${expectation}, got ${shown}`.slice(0, 256));
 }

@@ -89,7 +89,7 @@ function text(name, value) {
  * @returns {number[]} a copy of the value, an array or typed array of finite numbers
  */
 function numbers(name, value) {
-  if (!(value?.length >= 0)) throw typeError(name, 'an array', value);
+  if (typeof value !== 'object' || !(value?.length >= 0)) throw typeError(name, 'an array', value);
   return Array.from(value, (element, i) => finite(`${name}[${i}]`, element));
 }
 
@@ -387,6 +387,14 @@ function cosineWave(peak, alpha, height, fraction) {
  *
  * Without warmupTarget the peak is initialLearningRate and warmupSteps counts as 0. The warm-up starts at
  * initialLearningRate: with 0 the first update changes nothing (`warmup` below starts one step up).
+ *
+ * @example
+ * ```js
+ * import { schedules } from 'rmsprop-wasm';
+ *
+ * const rate = new schedules.CosineDecay({ initialLearningRate: 1, decaySteps: 100, alpha: 0.1 });
+ * console.log([0, 50, 100, 200].map((step) => rate.at(step).toFixed(2)).join(' ')); // prints 1.00 0.55 0.10 0.10
+ * ```
  */
 export class CosineDecay extends /** @type {KerasScheduleOf<CosineDecayOptions>} */ (KerasSchedule) {
   /** @type {KerasClass} */

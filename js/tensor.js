@@ -2,7 +2,7 @@
  * Tensors and variables: arrays that lie in linear memory. What an optimizer does with them is not here.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
-import { Memory, countTensor } from './memory.js';
+import { Memory, countTensor, isMemory } from './memory.js';
 import { autoName } from './naming.js';
 
 /** @typedef {'float32' | 'float64' | 'int32'} DType */
@@ -63,19 +63,25 @@ export class Tensor {
   #disposed = false;
 
   /**
-   * @param {Memory} memory
-   * @param {DType} dtype
+   * @param {Memory | undefined} memory default `Memory.default`
+   * @param {DType | undefined} dtype default float32
    * @param {readonly number[]} shape
-   * @param {number} [byteOffset] where it lies in a block that somebody else owns; default a block of its own
+   * @param {number} [byteOffset] where it lies in a block that somebody else owns; default a block of its own, whose
+   *   content is undefined
+   * @throws {TypeError | RangeError} for what is no such place
    */
   constructor(memory, dtype, shape, byteOffset) {
-    this.#memory = memory;
-    this.#dtype = dtype;
-    this.#shape = Object.freeze([...shape]);
+    const place = placeOf({ memory, dtype });
+    this.#memory = place.memory;
+    this.#dtype = place.dtype;
+    this.#shape = Object.freeze([...checkShape(shape)]);
     this.#size = sizeOf(shape);
+    const { BYTES_PER_ELEMENT: unit } = ARRAYS[place.dtype];
     this.#isOwner = byteOffset === undefined;
-    this.#byteOffset = byteOffset ?? memory.allocate(this.#size * ARRAYS[dtype].BYTES_PER_ELEMENT);
-    if (this.#isOwner) countTensor(memory, 1);
+    this.#byteOffset = byteOffset === undefined
+      ? place.memory.allocate(this.#size * unit)
+      : checkPlace(place.memory, byteOffset, shape, unit);
+    if (this.#isOwner) countTensor(place.memory, 1);
   }
 
   /** @returns {true} */
@@ -188,14 +194,28 @@ export class IndexedSlices {
   #values;
 
   /**
-   * @param {Tensor | TypedArray} values
-   * @param {Int32Array} indices
-   * @param {readonly number[] | undefined} denseShape
+   * @param {Tensor | Values} values
+   * @param {readonly number[] | Int32Array} indices
+   * @param {readonly number[]} [denseShape]
+   * @throws {TypeError | RangeError} see `indexedSlices`
    */
   constructor(values, indices, denseShape) {
-    this.#values = values;
+    const list = isTypedArray(indices) ? indices : array('indices', indices);
+    for (let offset = 0; offset < list.length; offset++) {
+      const index = list[offset];
+      const isRow = Number.isInteger(index) && index >= 0 && index < 2 ** 31;
+      if (!isRow) integer(`indices[${offset}]`, index, 0, 2 ** 31 - 1);
+    }
+    if (denseShape !== undefined) checkShape(denseShape);
+    if (isTensor(values)) {
+      if (values.isDisposed) throw disposedError(values);
+      this.#values = values;
+    } else {
+      const shape = shapeOf(values);
+      this.#values = flatValues('values', values, { size: sizeOf(shape), shape, dtype: 'float64' }).slice();
+    }
     /** Rows of the variable, one for each row of values. */
-    this.indices = indices;
+    this.indices = new Int32Array(list);
     /** The variable's shape, if it was given. */
     this.denseShape = denseShape;
   }
@@ -223,15 +243,19 @@ export class Variable extends Tensor {
   #replaced = [];
 
   /**
-   * @param {Memory} memory
-   * @param {DType} dtype
+   * @param {Memory | undefined} memory default `Memory.default`
+   * @param {DType | undefined} dtype default float32
    * @param {readonly number[]} shape
    * @param {string} name
    * @param {boolean} [trainable]
    * @param {(variable: Variable) => void} [constraint]
    * @param {number} [byteOffset] see `Tensor`
+   * @throws {TypeError | RangeError} for one of the wrong kind
    */
   constructor(memory, dtype, shape, name, trainable = true, constraint, byteOffset) {
+    ofType('name', name, 'string');
+    ofType('trainable', trainable, 'boolean');
+    if (constraint !== undefined) ofType('constraint', constraint, 'function');
     super(memory, dtype, shape, byteOffset);
     /** Its name, in checkpoints, messages and `excludeFromWeightDecay`. */
     this.name = name;
@@ -295,6 +319,16 @@ export class Variable extends Tensor {
     return buffer;
   }
 
+  /** @returns {boolean} whether it has a gradient buffer of its own */
+  get hasGradientBuffer() {
+    return this.#buffer?.isDisposed === false;
+  }
+
+  /** Gives the memory of the gradient buffer back, unless it is the variable's `.gradient`. */
+  freeGradientBuffer() {
+    if (this.#buffer !== this.#gradient) this.#buffer?.dispose();
+  }
+
   /**
    * Lets the gradient buffer lie somewhere else from now on; for optimizers that keep all gradients together.
    *
@@ -302,6 +336,8 @@ export class Variable extends Tensor {
    *   is
    */
   moveGradientBuffer(buffer) {
+    if (!isTensor(buffer)) throw typeError('buffer', 'a Tensor', buffer);
+    checkGradient(this, buffer);
     if (this.#buffer) this.#replaced.push(this.#buffer);
     this.#buffer = buffer;
   }
@@ -378,15 +414,20 @@ export function ones(shape, options = {}) {
  * @param {Memory} [options.memory] default `Memory.default`
  * @returns {Variable} the start values in linear memory, to be trained
  * @throws {TypeError | RangeError} for what is no such array
+ *
+ * @example
+ * ```js
+ * import { variable } from 'rmsprop-wasm';
+ *
+ * const kernel = variable([[1, 2, 3], [4, 5, 6]], { name: 'dense/kernel', dtype: 'float64' });
+ * console.log(kernel.shape.join(), kernel.size, kernel.toArray()); // prints 2,3 6 [ [ 1, 2, 3 ], [ 4, 5, 6 ] ]
+ * ```
  */
 export function variable(values, options = {}) {
   knownOptions('variable', options, ['shape', ...PLACE_OPTIONS, 'name', 'trainable', 'constraint']);
   const { name, trainable = true, constraint } = options;
-  if (name !== undefined) ofType('name', name, 'string');
-  ofType('trainable', trainable, 'boolean');
-  if (constraint !== undefined) ofType('constraint', constraint, 'function');
   return fill(values, options, (memory, dtype, shape) =>
-    new Variable(memory, dtype, shape, name ?? autoName('variable'), trainable, constraint));
+    new Variable(memory, dtype, shape, name === undefined ? autoName('variable') : name, trainable, constraint));
 }
 
 /**
@@ -403,23 +444,24 @@ export function variable(values, options = {}) {
  * @param {string} [options.name] default `tensor_` and the byte offset
  * @returns {Variable} that array, row-major
  * @throws {TypeError | RangeError} for what is no such place, or one that does not end within the memory as it is now
+ *
+ * @example
+ * ```js
+ * import { Memory, tensorAt } from 'rmsprop-wasm';
+ *
+ * const memory = new Memory();
+ * const address = memory.allocate(8);
+ * new Float32Array(memory.buffer, address, 2).set([3, 4]);
+ * console.log(tensorAt(memory, address, [2]).data.join()); // prints 3,4
+ * ```
  */
 export function tensorAt(memory, byteOffset, shape, options = {}) {
   knownOptions('tensorAt', options, ['dtype', 'name']);
-  const { name = `tensor_${byteOffset}` } = options;
+  const { name = `tensor_${show(byteOffset)}` } = options;
   ofType('name', name, 'string');
   if (memory === undefined) throw typeError('memory', 'a Memory', memory);
-  const { dtype } = placeOf({ dtype: options.dtype, memory });
-  const { BYTES_PER_ELEMENT: unit } = ARRAYS[dtype];
-  const end = memory.buffer.byteLength - sizeOf(checkShape(shape)) * unit;
-  // Not 0: the kernels take it for none.
-  const expectation = `a multiple of ${unit} in [${unit}, ${end}]`;
-  finite('byteOffset', byteOffset, expectation);
-  if (!(end >= unit)) throw rangeError('shape', `of an array within ${memory.buffer.byteLength} bytes`, `[${shape}]`);
-  if (byteOffset < unit || byteOffset > end || byteOffset % unit !== 0) {
-    throw rangeError('byteOffset', expectation, byteOffset);
-  }
-  return new Variable(memory, dtype, shape, name, true, undefined, byteOffset);
+  if (byteOffset === undefined) throw typeError('byteOffset', 'a number', byteOffset);
+  return new Variable(memory, options.dtype, shape, name, true, undefined, byteOffset);
 }
 
 /**
@@ -445,18 +487,18 @@ export function checkGradient(of, gradient) {
  * @param {readonly number[]} [denseShape] the variable's shape, to be checked against it
  * @returns {IndexedSlices} a sparse gradient; a tensor is referred to, arrays are copied
  * @throws {TypeError | RangeError} for what are no numbers, or negative or fractional indices
+ *
+ * @example
+ * ```js
+ * import { RMSprop, indexedSlices, variable } from 'rmsprop-wasm';
+ *
+ * const table = variable(new Float32Array(6), { shape: [3, 2] });
+ * new RMSprop({ learningRate: 1 }).apply([indexedSlices([[1, 1]], [2])], [table]);
+ * console.log(table.data.map(Math.round).join()); // prints 0,0,0,0,-3,-3
+ * ```
  */
 export function indexedSlices(values, indices, denseShape) {
-  const list = isTypedArray(indices) ? indices : array('indices', indices);
-  list.forEach((index, offset) => {
-    const isRow = Number.isInteger(index) && index >= 0 && index < 2 ** 31;
-    if (!isRow) integer(`indices[${offset}]`, index, 0, 2 ** 31 - 1);
-  });
-  if (denseShape !== undefined) checkShape(denseShape);
-  if (isTensor(values)) return new IndexedSlices(values, Int32Array.from(list), denseShape);
-  const shape = shapeOf(values);
-  const flat = flatValues('values', values, { size: sizeOf(shape), shape, dtype: 'float64' });
-  return new IndexedSlices(flat.slice(), Int32Array.from(list), denseShape);
+  return new IndexedSlices(values, indices, denseShape);
 }
 
 /**
@@ -510,8 +552,8 @@ export function denseOf(of, { indices, values }) {
 /**
  * A tensor of zeros, or another number, for code that has checked its arguments.
  *
- * @param {Memory} memory
- * @param {DType} dtype
+ * @param {Memory | undefined} memory
+ * @param {DType | undefined} dtype
  * @param {readonly number[]} shape
  * @param {number} [value]
  * @returns {Tensor}
@@ -560,8 +602,7 @@ export function disposedError(tensor) {
  */
 function filled(name, shape, options, value) {
   knownOptions(name, options, PLACE_OPTIONS);
-  const { dtype, memory } = placeOf(options);
-  return zerosOf(memory, dtype, checkShape(shape), value);
+  return zerosOf(options.memory, options.dtype, shape, value);
 }
 
 /**
@@ -588,8 +629,10 @@ function fill(values, options, make) {
  * @returns {{ dtype: DType, memory: Memory }} checked
  */
 function placeOf({ dtype = 'float32', memory = Memory.default }) {
-  if (!Object.hasOwn(ARRAYS, dtype)) throw typeError('dtype', `one of ${Object.keys(ARRAYS)}`, dtype);
-  if (!(memory instanceof Memory)) throw typeError('memory', 'a Memory', memory);
+  if (typeof dtype !== 'string' || !Object.hasOwn(ARRAYS, dtype)) {
+    throw typeError('dtype', `one of ${Object.keys(ARRAYS)}`, dtype);
+  }
+  if (!isMemory(memory)) throw typeError('memory', 'a Memory', memory);
   return { dtype, memory };
 }
 
@@ -600,6 +643,27 @@ function placeOf({ dtype = 'float32', memory = Memory.default }) {
  */
 function outlastingGrowth(values, memory) {
   return values.buffer === memory.buffer ? values.slice() : values;
+}
+
+/**
+ * @param {Memory} memory
+ * @param {number} byteOffset
+ * @param {readonly number[]} shape
+ * @param {number} unit bytes of an element
+ * @returns {number} the offset, at which an array of this shape may lie
+ * @throws {TypeError | RangeError} if it may not
+ */
+function checkPlace(memory, byteOffset, shape, unit) {
+  const { byteLength } = memory.buffer;
+  const end = byteLength - sizeOf(shape) * unit;
+  // Not 0: the kernels take it for none.
+  const expectation = `a multiple of ${unit} in [${unit}, ${end}]`;
+  finite('byteOffset', byteOffset, expectation);
+  if (!(end >= unit)) throw rangeError('shape', `of an array within ${byteLength} bytes`, `[${shape}]`);
+  if (byteOffset < unit || byteOffset > end || byteOffset % unit !== 0) {
+    throw rangeError('byteOffset', expectation, byteOffset);
+  }
+  return byteOffset;
 }
 
 /**

@@ -2,6 +2,7 @@
  * RMSprop as an optimizer of TensorFlow.js: its names, defaults, calls and weights, with the options of Keras's RMSprop
  * besides. How variables are updated is for the files tfjs-….js; `tf` itself is handed in, nothing of it is imported.
  */
+import { signalOf } from './abort.js';
 import { tensorsIn } from './arena.js';
 import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { constants } from './engine.js';
@@ -54,9 +55,10 @@ import { State } from './tfjs-state.js';
  * @typedef {object} RMSpropExtension what the optimizer has beyond `tf.Optimizer`
  * @property {Rate} learningRate the current rate; to be set, as the main entry's RMSprop has it
  * @property {number} iterations updates made
- * @property {(variableGradients: Record<string, any> | NamedTensor[]) => Promise<number>} applyGradientsAsync with an
- *   `aggregateGradients` that may be asynchronous
- * @property {<R>(fn: () => R) => R} withAverages runs a function, sync or async, on the averages
+ * @property {(variableGradients: Record<string, any> | NamedTensor[], options?: import('./abort.js').AbortOptions) =>
+ *   Promise<number>} applyGradientsAsync with an `aggregateGradients` that may be asynchronous
+ * @property {<R>(fn: () => R, options?: import('./abort.js').AbortOptions) => R} withAverages runs a function,
+ *   sync or async, on the averages
  * @property {() => void} finalizeVariableValues copies the averages into the variables, for good
  * @property {(options: { variables?: readonly TFVariable[], names?: RegExp | string | readonly (RegExp | string)[] })
  *   => void} excludeFromWeightDecay leaves variables out of weight decay
@@ -117,8 +119,12 @@ export function rmsprop(tf, options, decay, momentum, epsilon, centered) {
  * @template {TF} T
  * @param {T} tf
  * @returns {new (options: TFRMSpropOptions) => InstanceType<T['Optimizer']> & RMSpropExtension} its class
+ * @throws {TypeError} if it is another module
  */
 export function register(tf) {
+  if (typeof tf?.Optimizer !== 'function' || typeof tf.serialization?.registerClass !== 'function') {
+    throw typeError('tf', '@tensorflow/tfjs or @tensorflow/tfjs-core', tf);
+  }
   let made = classes.get(tf);
   if (made === undefined) {
     made = makeClass(tf);
@@ -265,14 +271,17 @@ function makeClass(tf) {
      * it has returned its promise. Until that settles, all other calls throw.
      *
      * @param {Record<string, TFTensor> | NamedTensor[]} variableGradients
+     * @param {import('./abort.js').AbortOptions} [options] with a signal the hook can be given up: nothing has changed
+     *   then, and the optimizer can be used again at once
      * @returns {Promise<number>} `iterations` after it
      */
-    async applyGradientsAsync(variableGradients) {
+    async applyGradientsAsync(variableGradients, options = {}) {
       this.#ready('applyGradientsAsync');
+      const signal = signalOf('applyGradientsAsync', options);
       const update = this.#begin(variableGradients);
       if (update.gathered) {
         await this.#whileBlocked('aggregateGradients has not settled', async () =>
-          this.#runHook(update, await update.gathered?.data()));
+          this.#runHook(update, await update.gathered?.data(), signal), signal);
       }
       this.#finish(update);
       return this.iterations;
@@ -300,12 +309,14 @@ function makeClass(tf) {
     /**
      * @param {Update} update gets what the hook has, or leaves, of all gradients
      * @param {Float32Array} values gathered
+     * @param {AbortSignal} [signal]
      * @returns {void | Promise<void>}
      */
-    #runHook(update, values) {
+    #runHook(update, values, signal) {
       update.gathered?.dispose();
       update.flat = values.slice();
-      return this.#aggregate?.(update.flat, { step: this.iterations_, tensors: tensorsIn(update.variables) });
+      const info = { step: this.iterations_, tensors: tensorsIn(update.variables), ...(signal && { signal }) };
+      return this.#aggregate?.(update.flat, info);
     }
 
     /**
@@ -403,13 +414,14 @@ function makeClass(tf) {
      * @template R
      * @param {string} why
      * @param {() => R} fn sync or async
+     * @param {AbortSignal} [signal]
      * @returns {R} what it returns; meanwhile no call can be made
      */
-    #whileBlocked(why, fn) {
+    #whileBlocked(why, fn, signal) {
       this.#blocked = why;
       return restoring(fn, () => {
         this.#blocked = undefined;
-      });
+      }, signal);
     }
 
     /** @returns {{ name: string, source: any }[]} the hyperparameters that are no numbers, in the order of `#asked` */
@@ -453,7 +465,7 @@ function makeClass(tf) {
       this.#ready('setWeights');
       const weights = array('weightValues', weightValues);
       weights.forEach((weight, i) => {
-        if (typeof weight?.tensor?.data === 'function') return;
+        if (typeof weight?.tensor?.data === 'function' && typeof weight.name === 'string') return;
         throw typeError(`weightValues[${i}]`, '{ name, tensor }', weight);
       });
       if (weights.length === 0) throw rangeError('weightValues', 'at least the counter', weights);
@@ -483,7 +495,7 @@ function makeClass(tf) {
      * @returns {any} an optimizer; where it had a callback that is not there, it throws when that is asked
      */
     static fromConfig(cls, config) {
-      const { customObjects = {}, ...entries } = config;
+      const { customObjects = {}, ...entries } = ofType('config', config, 'object');
       const options = Object.entries(entries).map(([name, given]) => {
         const value = kerasConfig(given);
         const isLost = value?.class_name === 'function' && !Object.hasOwn(customObjects, value.config);
@@ -525,12 +537,15 @@ function makeClass(tf) {
      *
      * @template R
      * @param {() => R} fn sync or async; the optimizer cannot be used while it runs
+     * @param {import('./abort.js').AbortOptions} [options] with a signal that is given while a promise is waited for,
+     *   the weights come back at once and the promise is rejected
      * @returns {R} what `fn` returns
      * @throws {RangeError} without `useEma`
      */
-    withAverages(fn) {
+    withAverages(fn, options = {}) {
       this.#ready('withAverages');
       ofType('fn', fn, 'function');
+      const signal = signalOf('withAverages', options);
       const { useEma } = this.#options;
       if (!useEma) throw rangeError('useEma', 'true for withAverages', useEma);
       const variables = this.iterations_ > 0 ? this.#state.variables : [];
@@ -550,7 +565,7 @@ function makeClass(tf) {
           if (!variable.isDisposed) variable.assign(weights[i]);
           weights[i].dispose();
         });
-      });
+      }, signal);
     }
 
     /** Frees the slots; the variables stay. Calling it again does nothing. */

@@ -16,7 +16,7 @@ import { integer, knownOptions, typeError } from './check.js';
 import { constants } from './engine.js';
 import { layout } from './generated/rmsprop.js';
 import { availableCores, startThread } from './hosts.js';
-import { Memory } from './memory.js';
+import { Memory, isMemory, isShared } from './memory.js';
 import { kernelsOf, moduleFor } from './module.js';
 import { TIMEOUT, changes } from './wait.js';
 import {
@@ -52,6 +52,19 @@ const SUM_BYTES = 8;
 
 /**
  * The calling thread and workers, which do the steps of optimizers together. Made by `ThreadPool.create`.
+ *
+ * @example
+ * ```js
+ * import { RMSprop, variable } from 'rmsprop-wasm';
+ * import { ThreadPool } from 'rmsprop-wasm/threads';
+ *
+ * const pool = await ThreadPool.create({ threads: 2 });
+ * const w = variable(new Float32Array(100_000), { memory: pool.memory });
+ * const optimizer = new RMSprop({ learningRate: 0.1, pool });
+ * optimizer.apply([new Float32Array(100_000).fill(1)], [w]);
+ * console.log(w.data[99_999].toFixed(4), pool.threads); // prints -0.3162 2
+ * await pool.close();
+ * ```
  */
 export class ThreadPool {
   #memory;
@@ -112,7 +125,7 @@ export class ThreadPool {
     integer('threads', threads, 1, MAXIMUM_THREADS);
     requireSharing();
     const memory = given ?? new Memory({ shared: true });
-    if (!(memory instanceof Memory) || memory.buffer instanceof ArrayBuffer) {
+    if (!isMemory(memory) || !isShared(memory)) {
       throw typeError('memory', 'a Memory made with shared: true', memory);
     }
     const pool = new ThreadPool(memory, threads);
@@ -377,6 +390,8 @@ function gradientLength(words, at) {
 function requireSharing() {
   const { crossOriginIsolated, SharedArrayBuffer } = /** @type {any} */ (globalThis);
   if (crossOriginIsolated !== false && SharedArrayBuffer !== undefined) return;
-  throw new Error('a ThreadPool needs memory that threads share, which a page has only when it is cross-origin '
-    + 'isolated: serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp');
+  throw new Error(`a ThreadPool needs memory that threads share, which ${crossOriginIsolated === false
+    ? 'a page has only when it is cross-origin isolated: serve it with Cross-Origin-Opener-Policy: same-origin and '
+      + 'Cross-Origin-Embedder-Policy: require-corp'
+    : 'this engine does not have: there is no SharedArrayBuffer'}`);
 }

@@ -78,11 +78,32 @@ export class LRScheduler {
    * @throws {RangeError} if the schedule has no next; nothing has changed then
    */
   step() {
-    this.#stepCount++;
-    try {
+    this.attempt(() => {
+      this.#stepCount++;
       this.moveTo(this.lastEpoch + 1);
+    });
+  }
+
+  /**
+   * Runs what changes the scheduler and the groups, for subclasses. If it throws, they are as they were.
+   *
+   * @param {() => void} change
+   */
+  attempt(change) {
+    ofType('change', change, 'function');
+    const { paramGroups } = this.#optimizer;
+    const rates = paramGroups.map(rateOf);
+    const groups = paramGroups.map(({ params: _params, ...options }) => options);
+    const [own, stepCount, lastLr] = [{ ...this }, this.#stepCount, this.#lastLr];
+    try {
+      change();
     } catch (error) {
-      this.#stepCount--;
+      restore(this, own);
+      [this.#stepCount, this.#lastLr] = [stepCount, lastLr];
+      paramGroups.forEach((group, i) => {
+        restore(group, groups[i]);
+        if (isTensor(group.lr)) group.lr.data[0] = rates[i];
+      });
       throw error;
     }
   }
@@ -125,23 +146,27 @@ export class LRScheduler {
    * Attaches the scheduler and makes its initial step: for the constructors of subclasses, when their options are set.
    *
    * @param {number} [lastEpoch] see `Resume`
+   * @param {() => void} [prepare] writes into the groups before
+   * @throws {unknown} what `prepare` or `getLr` throws; nothing has changed then
    */
-  begin(lastEpoch = -1) {
+  begin(lastEpoch = -1, prepare = () => {}) {
+    integer('lastEpoch', lastEpoch, -1);
+    ofType('prepare', prepare, 'function');
     const { paramGroups } = this.#optimizer;
-    paramGroups.forEach((group, i) => {
-      if (lastEpoch === -1) group.initialLr ??= rateOf(group);
-      else if (group.initialLr === undefined) {
-        throw new RangeError(`param 'initialLr' is not specified in paramGroups[${i}] when resuming an optimizer`);
-      }
-    });
-    this.baseLrs = paramGroups.map(({ initialLr }) => /** @type {number} */ (initialLr));
-    this.lastEpoch = lastEpoch;
-    this._isInitial = true;
-    try {
+    this.attempt(() => {
+      prepare();
+      paramGroups.forEach((group, i) => {
+        if (lastEpoch === -1) group.initialLr ??= rateOf(group);
+        else if (group.initialLr === undefined) {
+          throw new RangeError(`param 'initialLr' is not specified in paramGroups[${i}] when resuming an optimizer`);
+        }
+      });
+      this.baseLrs = paramGroups.map(({ initialLr }) => /** @type {number} */ (initialLr));
+      this.lastEpoch = lastEpoch;
+      this._isInitial = true;
       this.step();
-    } finally {
       this._isInitial = false;
-    }
+    });
   }
 
   /**
@@ -150,23 +175,24 @@ export class LRScheduler {
    * @param {number} epoch
    */
   moveTo(epoch) {
-    const before = this.lastEpoch;
-    this.lastEpoch = epoch;
-    try {
+    finite('epoch', epoch);
+    this.attempt(() => {
+      this.lastEpoch = epoch;
       this.write(this.getLr());
-    } catch (error) {
-      this.lastEpoch = before;
-      throw error;
-    }
+    });
   }
 
   /**
    * Writes rates into the groups, for subclasses.
    *
-   * @param {readonly number[]} rates
+   * @param {readonly number[]} rates of all groups, or the first
    */
   write(rates) {
     const { paramGroups } = this.#optimizer;
+    array('rates', rates).forEach((rate, i) => finite(`rates[${i}]`, rate));
+    if (rates.length > paramGroups.length) {
+      throw rangeError('rates', `at most ${paramGroups.length}, one for each group`, rates);
+    }
     rates.forEach((lr, i) => {
       const group = paramGroups[i];
       if (isTensor(group.lr)) group.lr.data[0] = lr;
@@ -397,27 +423,31 @@ export class CosineAnnealingWarmRestarts extends LRScheduler {
    */
   step(epoch) {
     if (epoch === undefined && this.lastEpoch >= 0) {
-      this.tCur++;
-      if (this.tCur >= this.tI) {
-        this.tCur %= this.tI;
-        this.tI *= this.tMult;
-      }
-      this.moveTo(this.lastEpoch + 1);
+      this.attempt(() => {
+        this.tCur++;
+        if (this.tCur >= this.tI) {
+          this.tCur %= this.tI;
+          this.tI *= this.tMult;
+        }
+        this.moveTo(this.lastEpoch + 1);
+      });
       return;
     }
     const target = epoch ?? 0;
     if (finite('epoch', target) < 0) throw new RangeError(`Expected non-negative epoch, but got ${target}`);
     const { t0, tMult } = this;
-    this.tI = t0;
-    this.tCur = target;
-    if (target >= t0 && tMult === 1) {
-      this.tCur = target % t0;
-    } else if (target >= t0) {
-      const restarts = Math.floor(log(target / t0 * (tMult - 1) + 1) / log(tMult));
-      this.tCur = target - t0 * (pow(tMult, restarts) - 1) / (tMult - 1);
-      this.tI = t0 * pow(tMult, restarts);
-    }
-    this.moveTo(Math.floor(target));
+    this.attempt(() => {
+      this.tI = t0;
+      this.tCur = target;
+      if (target >= t0 && tMult === 1) {
+        this.tCur = target % t0;
+      } else if (target >= t0) {
+        const restarts = Math.floor(log(target / t0 * (tMult - 1) + 1) / log(tMult));
+        this.tCur = target - t0 * (pow(tMult, restarts) - 1) / (tMult - 1);
+        this.tI = t0 * pow(tMult, restarts);
+      }
+      this.moveTo(Math.floor(target));
+    });
   }
 }
 
@@ -461,7 +491,7 @@ export class OneCycleLR extends LRScheduler {
         throw new RangeError(`Expected positive integer ${name}, but got ${show(count)}`);
       }
     }
-    if (!(pctStart >= 0 && pctStart <= 1)) {
+    if (typeof pctStart !== 'number' || !(pctStart >= 0 && pctStart <= 1)) {
       throw new RangeError(`Expected float between 0 and 1 pctStart, but got ${show(pctStart)}`);
     }
     if (annealStrategy !== 'cos' && annealStrategy !== 'linear') {
@@ -489,7 +519,7 @@ export class OneCycleLR extends LRScheduler {
     this._annealFuncType = annealStrategy;
     this.cycleMomentum = ofType('cycleMomentum', cycleMomentum, 'boolean');
     this.#checkEpoch(lastEpoch + 1);
-    optimizer.paramGroups.forEach((group, i) => {
+    this.begin(lastEpoch, () => optimizer.paramGroups.forEach((group, i) => {
       if (lastEpoch !== -1) return;
       group.initialLr = maxLrs[i] / divFactor;
       group.maxLr = maxLrs[i];
@@ -497,8 +527,7 @@ export class OneCycleLR extends LRScheduler {
       if (!cycleMomentum) return;
       group.momentum = group.maxMomentum = maxMomentums[i];
       group.baseMomentum = baseMomentums[i];
-    });
-    this.begin(lastEpoch);
+    }));
   }
 
   /** @inheritDoc */
@@ -612,16 +641,16 @@ export class CyclicLR extends LRScheduler {
     this.cycleMomentum = ofType('cycleMomentum', cycleMomentum, 'boolean');
     this.baseMomentums = perGroup('baseMomentum', optimizer, baseMomentum);
     this.maxMomentums = perGroup('maxMomentum', optimizer, maxMomentum);
-    if (lastEpoch === -1) {
+    // PyTorch's initial step goes by the groups' initialLr, as here, and only then are these the base.
+    this.begin(lastEpoch, () => {
+      if (lastEpoch !== -1) return;
       this.write(baseLrs);
       optimizer.paramGroups.forEach((group, i) => {
         if (!cycleMomentum) return;
         group.momentum = group.maxMomentum = this.maxMomentums[i];
         group.baseMomentum = this.baseMomentums[i];
       });
-    }
-    // PyTorch's initial step goes by the groups' initialLr, as here, and only then are these the base.
-    this.begin(lastEpoch);
+    });
     this.baseLrs = baseLrs;
   }
 
@@ -757,6 +786,17 @@ export class ReduceLROnPlateau extends LRScheduler {
       return lr - reduced > this.eps ? reduced : lr;
     }));
   }
+}
+
+/**
+ * @param {Record<string, any>} object
+ * @param {object} before its enumerable fields, as they are to be again, but for those that cannot be written
+ */
+function restore(object, before) {
+  for (const [name, { writable }] of Object.entries(Object.getOwnPropertyDescriptors(object))) {
+    if (writable && !Object.hasOwn(before, name)) delete object[name];
+  }
+  Object.assign(object, before);
 }
 
 /**

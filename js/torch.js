@@ -5,8 +5,9 @@
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Engine, checkPool, constants } from './engine.js';
-import { callLoss } from './gradients.js';
+import { buffersBefore, callLoss } from './gradients.js';
 import { camelCase, snakeCase } from './naming.js';
+import { readStateDict, shaped, writeStateDict } from './state-dict.js';
 import {
   checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor, isVariable,
 } from './tensor.js';
@@ -131,6 +132,19 @@ const SLOTS = Object.freeze({ square_avg: 'mean_square', momentum_buffer: 'momen
  *     v <- alpha v + (1 - alpha) g²,   b <- momentum b + g / (sqrt(v) + eps),   x <- x - lr b
  *
  * A parameter's gradient is its `.gradient`; without one it is passed over and has no state.
+ *
+ * @example
+ * ```js
+ * import { variable } from 'rmsprop-wasm';
+ * import { RMSprop } from 'rmsprop-wasm/torch';
+ *
+ * const [w, b] = [variable([1]), variable([0])];
+ * const optimizer = new RMSprop([{ params: [w] }, { params: [b], lr: 0.1 }], { lr: 0.01 });
+ * w.gradient = [1];
+ * b.gradient = [1];
+ * optimizer.step();
+ * console.log(w.data[0].toFixed(3), b.data[0].toFixed(3)); // prints 0.900 -1.000
+ * ```
  */
 export class RMSprop {
   #defaults;
@@ -222,13 +236,20 @@ export class RMSprop {
     this.#ready();
     const [loss, gradients] = closure === undefined ? [undefined, this.#ownGradients()] : this.#evaluate(closure);
     this.#checkStep(gradients);
-    const { homes, created } = this.#house(gradients);
+    const freeBuffers = buffersBefore([...gradients.keys()]);
+    /** @type {[Group, Home][]} */
+    const created = [];
+    let homes;
     try {
+      homes = this.#house(gradients, created);
       this.#stage(gradients, homes);
     } catch (error) {
       for (const [, { engine }] of created) engine.dispose();
+      this.#settle(false);
+      freeBuffers();
       throw error;
     }
+    this.#settle(true);
     for (const [group, home] of created) group.homes.push(home);
     for (const [variable, home] of homes) this.#states.set(variable, { step: 0, home });
 
@@ -289,7 +310,7 @@ export class RMSprop {
       return structuredClone({ ...saved, params: params.map((variable) => indices.get(variable)) });
     });
     const state = [...this.state].map(([variable, { step, ...slots }]) => {
-      const arrays = Object.entries(slots).map(([name, tensor]) => [name, tensor.data.slice()]);
+      const arrays = Object.entries(slots).map(([name, tensor]) => [name, shaped(tensor.data.slice(), tensor.shape)]);
       return [indices.get(variable), { step, ...Object.fromEntries(arrays) }];
     });
     return { state: Object.fromEntries(state), param_groups: groups };
@@ -392,8 +413,8 @@ export class RMSprop {
     for (const { options, counts } of this.#groups) {
       checkGroup(options);
       for (const variable of counts.keys()) {
+        if (!gradients.has(variable)) continue;
         const gradient = gradients.get(variable);
-        if (gradient === undefined) continue;
         if (variable.isDisposed) throw disposedError(variable);
         if (isIndexedSlices(gradient)) throw new Error('RMSprop does not support sparse gradients');
         checkGradient(variable, gradient);
@@ -411,34 +432,32 @@ export class RMSprop {
    * Makes the slots of parameters that have their first gradient.
    *
    * @param {Map<Variable, Gradient>} gradients
-   * @returns {{ homes: Map<Variable, Home>, created: [Group, Home][] }} where those parameters' slots are, and which of
-   *   these places are new; nothing refers to them yet
+   * @param {[Group, Home][]} created gets the places that are new; nothing else refers to them yet
+   * @returns {Map<Variable, Home>} where those parameters' slots are; where there are others, they are to be settled
    */
-  #house(gradients) {
+  #house(gradients, created) {
     /** @type {Map<Variable, Home>} */
     const homes = new Map();
-    /** @type {[Group, Home][]} */
-    const created = [];
-    try {
-      for (const group of this.#groups) {
-        const hasBuffer = group.options.momentum > 0;
-        const hasMean = group.options.centered;
-        const news = [...group.counts.keys()].filter((variable) =>
-          gradients.has(variable) && !this.#states.has(variable));
-        for (const memory of new Set(news.map((variable) => variable.memory))) {
-          const variables = news.filter((variable) => variable.memory === memory);
-          let home = group.homes.find((old) =>
-            old.memory === memory && old.hasBuffer === hasBuffer && old.hasMean === hasMean);
-          if (home) home.engine.add(variables);
-          else created.push([group, home = homeFor(variables, hasBuffer, hasMean, this.#pool)]);
-          for (const variable of variables) homes.set(variable, home);
-        }
+    for (const group of this.#groups) {
+      const hasBuffer = group.options.momentum > 0;
+      const hasMean = group.options.centered;
+      const news = [...group.counts.keys()].filter((variable) =>
+        gradients.has(variable) && !this.#states.has(variable));
+      for (const memory of new Set(news.map((variable) => variable.memory))) {
+        const variables = news.filter((variable) => variable.memory === memory);
+        let home = group.homes.find((old) =>
+          old.memory === memory && old.hasBuffer === hasBuffer && old.hasMean === hasMean);
+        if (home) home.engine.add(variables, true);
+        else created.push([group, home = homeFor(variables, hasBuffer, hasMean, this.#pool)]);
+        for (const variable of variables) homes.set(variable, home);
       }
-    } catch (error) {
-      for (const [, { engine }] of created) engine.dispose();
-      throw error;
     }
-    return { homes, created };
+    return homes;
+  }
+
+  /** @param {boolean} isKept whether what `#house` added to places that there were stays there */
+  #settle(isKept) {
+    for (const { homes } of this.#groups) for (const { engine } of homes) engine.settle(isKept);
   }
 
   /**
@@ -492,6 +511,30 @@ export class RMSprop {
       }
     }
   }
+}
+
+/**
+ * What `torch.save` is to PyTorch: a file of whatever is to be kept, typically state dicts and parameters.
+ *
+ *     const bytes = save({ model: { w }, optimizer: optimizer.stateDict(), scheduler: scheduler.stateDict() });
+ *
+ * @param {unknown} object plain objects, arrays, numbers, strings, booleans and null, with tensors and typed arrays as
+ *   leaves
+ * @returns {Uint8Array} a safetensors file, in which tensors have names like `optimizer.state.0.square_avg`; see
+ *   state-dict.js for what is not a tensor
+ * @throws {TypeError | RangeError} for anything else, naming where it is
+ */
+export function save(object) {
+  return writeStateDict('torch', object);
+}
+
+/**
+ * @param {Uint8Array} bytes what `save` returned, here or in Python
+ * @returns {any} the object again; its tensors are flat typed arrays
+ * @throws {TypeError | RangeError} if it is anything else
+ */
+export function load(bytes) {
+  return readStateDict('torch', bytes);
 }
 
 /**

@@ -5,7 +5,9 @@
 import { rangeError, typeError } from './check.js';
 import { checkVariables } from './engine.js';
 import { unzip } from './gradients.js';
-import { checkGradient, checkSlices, describe, isIndexedSlices, isTensor, isTypedArray, isVariable } from './tensor.js';
+import {
+  checkGradient, checkSlices, describe, disposedError, isIndexedSlices, isTensor, isTypedArray, isVariable,
+} from './tensor.js';
 
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./gradients.js').Gradient} Gradient */
@@ -52,6 +54,23 @@ export function checkIsVariable(name, variable) {
     throw new Error(`Trying to update a Tensor: ${name} must be a variable, got ${describe(variable)}`);
   }
   throw typeError(name, 'a variable', variable);
+}
+
+/**
+ * @param {unknown} gradLoss null: there is none
+ * @returns {unknown[]} what a loss function is called with after the variables
+ * @throws {TypeError | RangeError | Error} if it is no gradient of a loss
+ */
+export function gradLossArguments(gradLoss) {
+  if (gradLoss == null) return [];
+  if (!isGradient(gradLoss) || isIndexedSlices(gradLoss)) {
+    throw typeError('gradLoss', 'a Tensor, array of numbers or null', gradLoss);
+  }
+  if (isTensor(gradLoss) && gradLoss.isDisposed) throw disposedError(gradLoss);
+  if (isTensor(gradLoss) && gradLoss.dtype === 'int32') {
+    throw new RangeError(`Invalid type ${gradLoss.dtype} for gradLoss, expected: [float32, float64].`);
+  }
+  return [gradLoss];
 }
 
 /**

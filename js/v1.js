@@ -2,12 +2,15 @@
  * RMSProp as TensorFlow 1 has it: names, defaults, slots and errors of `tf.compat.v1.train.RMSPropOptimizer`, as it
  * behaves in eager mode. The arithmetic is the kernels', the slots are the engine's.
  */
-import { array, finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { Engine, checkPool, checkVariables, constants } from './engine.js';
-import { callLoss } from './gradients.js';
+import { buffersBefore, callLoss, setAll } from './gradients.js';
+import { readGrowing, saveGrowing, savesVariables } from './growing-checkpoint.js';
 import { locked } from './lock.js';
+import { isShared } from './memory.js';
+import { snakeCase } from './naming.js';
 import { describe, disposedError, isIndexedSlices, isTensor, tensorAt, zerosOf } from './tensor.js';
-import { checkIsVariable, checkUpdates, constrain, updatesOf } from './updates.js';
+import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf } from './updates.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
@@ -82,6 +85,17 @@ const AGGREGATION_METHODS = [0, 1, 2];
  *     x <- x - momentum
  *
  * Of a sparse gradient only the rows that it names are updated, variable and slots alike.
+ *
+ * @example
+ * ```js
+ * import { variable } from 'rmsprop-wasm';
+ * import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
+ *
+ * const w = variable([1]);
+ * const optimizer = new RMSPropOptimizer({ learningRate: 0.1 });
+ * optimizer.applyGradients([[[1], w]]); // the mean square starts at 1
+ * console.log(w.data[0].toFixed(3), optimizer.getSlotNames().join()); // prints 0.900 momentum,rms
+ * ```
  */
 export class RMSPropOptimizer {
   static GATE_NONE = GATE_NONE;
@@ -185,14 +199,12 @@ export class RMSPropOptimizer {
       throw rangeError('aggregationMethod', `one of ${AGGREGATION_METHODS}`, aggregationMethod);
     }
     ofType('colocateGradientsWithOps', options?.colocateGradientsWithOps ?? false, 'boolean');
-    if (isTensor(gradLoss) && gradLoss.dtype === 'int32') {
-      throw new RangeError(`Invalid type ${gradLoss.dtype} for gradLoss, expected: [float32, float64].`);
-    }
+    const rest = gradLossArguments(gradLoss);
     const variables = /** @type {Variable[]} */ ([varList].flat());
     variables.forEach((variable, i) => checkIsVariable(`varList[${i}]`, variable));
     if (variables.length === 0) throw new RangeError('No variables to optimize: varList is empty.');
 
-    const gradients = callLoss(loss, variables, ...(gradLoss == null ? [] : [gradLoss]));
+    const gradients = callLoss(loss, variables, ...rest);
     if (gradients.length !== variables.length) {
       throw rangeError('gradients', `as many as variables, ${variables.length}`, gradients);
     }
@@ -226,12 +238,16 @@ export class RMSPropOptimizer {
     const numbers = this.#askHyperparameters();
     if (globalStep != null) checkGlobalStep(globalStep); // the callbacks may have disposed or set it
 
-    const engine = this.#engineOf(updates.map(({ variable }) => variable));
+    const variables = updates.map(({ variable }) => variable);
+    const freeBuffers = buffersBefore(variables);
+    const engine = this.#engineOf(variables);
+    let isDone = false;
     let failure;
     try {
       stage(engine, updates, numbers);
       const update = () => {
         engine.step();
+        isDone = true;
         for (const { variable } of updates) this.#nameSlots(engine, variable);
         this.#blocked = 'a constraint runs';
         failure = constrain(updates);
@@ -241,7 +257,9 @@ export class RMSPropOptimizer {
       if (this.#useLocking) locked(lockable(updates, globalStep), update);
       else update();
     } finally {
-      for (const { variable } of updates) engine.setGradient(engine.indexOf(variable), null);
+      for (const variable of variables) engine.setGradient(engine.indexOf(variable), null);
+      this.#settle(engine, isDone);
+      if (!isDone) freeBuffers();
     }
     if (failure) throw /** @type {{ error: unknown }} */ (failure).error;
   }
@@ -265,6 +283,77 @@ export class RMSPropOptimizer {
   }
 
   /**
+   * @param {object} [options]
+   * @param {boolean} [options.variables] save the weights too, default false
+   * @param {Tensor | null} [options.globalStep] a counter to save with it
+   * @returns {Uint8Array} the whole state as a safetensors file: a run that is loaded from it goes on with equal bits
+   * @throws {TypeError | RangeError} for other options, and if two tensors would have one name
+   */
+  save(options = {}) {
+    this.#ready('save');
+    const variables = savesVariables('save', options, ['globalStep']);
+    const { globalStep } = options;
+    if (globalStep != null) checkGlobalStep(globalStep);
+    const numbers = HYPERPARAMETERS.map(([name], i) => {
+      const value = this.#hyperparameters[i];
+      return [snakeCase(name), typeof value === 'function' ? { class_name: 'function', config: value.name } : value];
+    });
+    const config = { name: this.#name, ...Object.fromEntries(numbers), centered: this.#centered };
+    const counters = globalStep == null ? {} : { global_step: globalStep.data[0] };
+    return saveGrowing(DIALECT, this.#made(), { config, counters, variables });
+  }
+
+  /**
+   * Takes over the state of a file, and the weights if it has them; slots that are missing are made. Hyperparameters
+   * stay those of the constructor.
+   *
+   * @param {Uint8Array} bytes what `save` returned, by an optimizer with the same slots
+   * @param {object} [options]
+   * @param {readonly Variable[]} [options.variables] those of the file, matched by their names; those of one name in
+   *   the order in which they were first updated. Default those that have slots: a new optimizer has none.
+   * @param {Tensor | null} [options.globalStep] takes over the counter that was saved with it
+   * @throws {TypeError | RangeError} if it is anything else; nothing is written then
+   */
+  load(bytes, options = {}) {
+    this.#ready('load');
+    knownOptions('load', options, ['variables', 'globalStep']);
+    const { globalStep } = options;
+    if (globalStep != null) checkGlobalStep(globalStep);
+    const variables = array('variables', options.variables ?? [...this.#updated]);
+    const { counters, slots, weights } = readGrowing(DIALECT, bytes, variables, this.#made());
+    if (globalStep != null) integer('global_step of the checkpoint', counters.global_step, -(2 ** 31), 2 ** 31 - 1);
+    const updated = [...new Set(slots.map(({ variable }) => variable))];
+    const names = this.#slotSpecs().map(({ name }) => name);
+    for (const variable of updated) {
+      const found = slots.filter((slot) => slot.variable === variable).map(({ name }) => name);
+      if (found.length === names.length && names.every((name) => found.includes(name))) continue;
+      throw rangeError('the checkpoint', `one with the slots ${names.join()} of ${describe(variable)}`, found.join());
+    }
+
+    const engine = updated.length ? this.#engineOf(updated) : undefined;
+    const targets = slots.map(({ variable, name }) => engine?.slot(name)[engine.indexOf(variable)]);
+    let isDone = false;
+    try {
+      setAll(
+        'checkpoint',
+        /** @type {Tensor[]} */ ([...targets, ...weights.map(({ variable }) => variable)]),
+        [...slots, ...weights].map(({ values }) => values),
+      );
+      isDone = true;
+    } finally {
+      if (engine) this.#settle(engine, isDone);
+    }
+    for (const variable of updated) this.#nameSlots(/** @type {Engine} */ (engine), variable);
+    if (globalStep != null) globalStep.data[0] = counters.global_step;
+  }
+
+  /** @returns {(import('./growing-checkpoint.js').Slot & { tensor: Tensor })[]} in the order in which they were made */
+  #made() {
+    return [...this.#updated].flatMap((variable) => this.#slotSpecs().map(({ name }) =>
+      ({ variable, name, tensor: /** @type {Tensor} */ (this.getSlot(variable, name)) })));
+  }
+
+  /**
    * Makes slots, where there are none yet, and tells where variables and slots lie, so that optimizers of other threads
    * can `join`: TensorFlow's slots are variables that all workers share.
    *
@@ -279,8 +368,9 @@ export class RMSPropOptimizer {
     variables.forEach((variable, i) => checkIsVariable(`varList[${i}]`, variable));
     checkVariables(variables);
     const [{ memory }] = variables;
-    if (memory.buffer instanceof ArrayBuffer) throw rangeError(describe(variables[0]), 'in shared memory', memory);
+    if (!isShared(memory)) throw rangeError(describe(variables[0]), 'in shared memory', memory);
     const engine = this.#engineOf(variables);
+    this.#settle(engine, true);
     return variables.map((variable) => {
       this.#nameSlots(engine, variable);
       const { name, byteOffset, shape, dtype } = variable;
@@ -312,6 +402,7 @@ export class RMSPropOptimizer {
       shared.map(({ slots, shape, dtype }) => tensorAt(memory, slots[name], shape, { dtype })));
     try {
       const engine = this.#engineOf(variables);
+      this.#settle(engine, true);
       for (const variable of variables) this.#nameSlots(engine, variable);
     } finally {
       this.#joined = [];
@@ -348,22 +439,32 @@ export class RMSPropOptimizer {
 
   /**
    * @param {readonly Variable[]} variables
-   * @returns {Engine} that has them
+   * @returns {Engine} that has them, for as long as the call does not fail
    */
   #engineOf(variables) {
-    if (this.#engine) {
-      this.#engine.add(variables);
-    } else {
+    let engine = this.#engine;
+    if (engine === undefined) {
       /** @type {typeof zerosOf} */
       const makeSlot = (...args) => this.#joined.shift() ?? zerosOf(...args);
-      this.#engine = new Engine(variables, this.#slotSpecs(), false, makeSlot, this.#pool);
-      this.#engine.setWord('rule', constants.RMS_RULE_TF1);
+      engine = new Engine(variables, this.#slotSpecs(), false, makeSlot, this.#pool);
+      engine.setWord('rule', constants.RMS_RULE_TF1);
     }
-    return this.#engine;
+    engine.add(variables, true);
+    return engine;
   }
 
   /**
-   * Makes the slots of an updated variable known. Those that the engine made in a call that failed are not.
+   * @param {Engine} engine of `#engineOf`
+   * @param {boolean} isKept whether it stays, and all that was added
+   */
+  #settle(engine, isKept) {
+    engine.settle(isKept);
+    if (isKept) this.#engine = engine;
+    else if (!this.#engine) engine.dispose();
+  }
+
+  /**
+   * Makes the slots of an updated variable known.
    *
    * @param {Engine} engine
    * @param {Variable} variable
@@ -387,6 +488,7 @@ export class RMSPropOptimizer {
 }
 
 const DISPOSED = 'it is disposed';
+const DIALECT = 'tf1';
 
 /** @param {unknown} step */
 function checkGlobalStep(step) {
@@ -395,9 +497,7 @@ function checkGlobalStep(step) {
   if (step.isDisposed) throw disposedError(step);
   if (step.size !== 1) throw rangeError('globalStep.size', '1', step.size);
   if (!Number.isInteger(step.data[0])) throw rangeError('globalStep', expectation, step.data[0]);
-  if (step.dtype === 'int32' && step.data[0] === 2 ** 31 - 1) {
-    throw rangeError('globalStep', `below ${2 ** 31 - 1}, the last int32`, step.data[0]);
-  }
+  if (step.dtype === 'int32') checkCount('globalStep', step.data[0]);
 }
 
 /**

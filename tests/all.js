@@ -4,7 +4,7 @@
  * The process ends with the exit code of the step that failed, or with 0.
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -29,17 +29,18 @@ const steps = [
   { name: 'lint', commands: [node(join(modules, 'eslint/bin/eslint.js'), '.')] },
   { name: 'types', commands: [tsc] },
   {
-    name: 'declarations',
-    before: () => rmSync(join(root, 'dist/types'), { recursive: true, force: true }),
+    name: 'package',
     commands: [
-      [...tsc, '--project', 'tsconfig.types.json'],
+      node('tests/consumers/pack.js'),
       // As a user's compiler sees them, who has nothing but them.
       [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
         '--lib', 'es2022,dom',
-        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'nats', 'threads'].map((entry) => `dist/types/${entry}.d.ts`)],
-      node('tests/readme-types.js'),
+        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'nats', 'threads', 'node', 'storage', 'keras-files',
+          'tfjs-files'].map((entry) => `dist/types/${entry}.d.ts`)],
+      node('tests/document-types.js'),
     ],
   },
+  { name: 'documentation', commands: [node('web-demo/guides/dialects.js', '--check'), node('web-demo/guides/site.js')] },
   { name: 'generated modules are what the sources give', commands: [node('src/build.js', '--check')] },
   {
     name: 'native',
@@ -47,7 +48,6 @@ const steps = [
       ['cmake', '-S', '.', '-B', 'build/test', '-G', 'Ninja'],
       ['cmake', '--build', 'build/test'],
       ['ctest', '--test-dir', 'build/test', '--output-on-failure', '--parallel', '2'],
-      nodeTests('consumers'),
     ],
   },
   // Three of each area, chosen by a seed: a mutant that a change of the code makes to be chosen has to be noticed, too.
@@ -56,14 +56,16 @@ const steps = [
   { name: 'fuzz', commands: [node('tests/fuzz.js', '--seconds', '20', '--seed', '1', '--fresh')] },
   {
     name: 'Node, SIMD kernels',
-    commands: [nodeTests('unit', 'golden', 'toolkits', 'python')],
+    commands: [nodeTests('unit', 'failure', 'golden', 'toolkits', 'python', 'interop')],
     env: { RMSPROP_KERNELS: 'simd' },
   },
   {
     name: 'Node, scalar kernels',
-    commands: [nodeTests('unit', 'golden', 'toolkits')],
+    commands: [nodeTests('unit', 'failure', 'golden', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
+  // One file after the other: both use the machine to the full.
+  { name: 'consumers', commands: [oneByOne(nodeTests('consumers'))] },
   { name: 'several replicas', commands: [oneByOne(nodeTests('distributed'))] },
   // A browser wants the machine for itself.
   { name: 'browsers', commands: [oneByOne(nodeTests('browsers'))] },

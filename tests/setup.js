@@ -28,6 +28,14 @@ const programs = [
   { command: ['ninja', '--version'], packages: ['ninja-build'], why: 'runs what cmake plans' },
   { command: ['cc', '--version'], packages: ['gcc', 'libc6-dev'], why: 'compiles the native tests' },
   { command: ['pkg-config', '--version'], packages: ['pkg-config'], why: 'tells compilers where the C library is' },
+  { command: ['g++', '--version'], packages: ['g++'], why: 'compiles the C++ programs that use the library', skips: true },
+  { command: ['clang++', '--version'], packages: ['clang'], why: 'compiles them once more', skips: true },
+  {
+    command: ['gcc', '-m32', '-shared', '-o', '/dev/null', '-x', 'c', '/dev/null'],
+    packages: ['gcc-multilib', 'g++-multilib'],
+    why: 'compiles them for 32 bits',
+    skips: true,
+  },
   {
     command: ['python3', '-c', 'import venv, ensurepip'],
     packages: ['python3', 'python3-venv'],
@@ -77,7 +85,7 @@ const oldestNode = [20, 19];
 try {
   requireNode();
   installPrograms();
-  for (const folder of ['.', 'web-demo', 'tests']) installManifest(join(root, folder));
+  for (const folder of ['.', 'web-demo', 'web-demo/guides', 'tests', 'tests/consumers']) installManifest(join(root, folder));
   installPython();
 } catch (error) {
   console.error(`set-up: ${error instanceof Error ? error.message : error}`);

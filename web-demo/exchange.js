@@ -20,6 +20,9 @@ export class Exchange {
   #losses;
   #parts;
   #mean;
+  /** Where this worker's piece begins, and scratch for it. */
+  #first;
+  #sums;
 
   /**
    * @param {SharedArrayBuffer} buffer of `Exchange.bytes`, zeros at first, the same for all
@@ -36,6 +39,8 @@ export class Exchange {
     const start = HEAD + 16 * of;
     this.#parts = Array.from({ length: of }, (_, k) => new Float32Array(buffer, start + 4 * length * k, length));
     this.#mean = new Float32Array(buffer, start + 4 * length * of, length);
+    this.#first = Math.floor((length * index) / of);
+    this.#sums = new Float64Array(Math.floor((length * (index + 1)) / of) - this.#first);
   }
 
   /**
@@ -63,13 +68,9 @@ export class Exchange {
     this.#losses[this.#index] = loss;
     this.#meet();
     // Each worker sums a piece of the arrays for all.
-    const { length } = values;
-    const last = Math.floor((length * (this.#index + 1)) / this.#of);
-    for (let i = Math.floor((length * this.#index) / this.#of); i < last; i++) {
-      let sum = 0;
-      for (let k = 0; k < this.#of; k++) sum += this.#weights[k] * this.#parts[k][i];
-      this.#mean[i] = sum;
-    }
+    const sums = this.#sums.fill(0);
+    this.#parts.forEach((part, k) => addScaled(sums, part, this.#first, this.#weights[k]));
+    this.#mean.set(sums, this.#first);
     const mean = this.#losses.reduce((sum, other, k) => sum + this.#weights[k] * other, 0);
     this.#meet();
     values.set(this.#mean);
@@ -86,4 +87,14 @@ export class Exchange {
       throw new Error(`another worker has not come within ${PATIENCE} ms`);
     }
   }
+}
+
+/**
+ * @param {Float64Array} sums
+ * @param {Float32Array} values
+ * @param {number} first of the values that are added, one to each sum
+ * @param {number} weight they are multiplied by it
+ */
+function addScaled(sums, values, first, weight) {
+  for (let i = 0; i < sums.length; i++) sums[i] += weight * values[first + i];
 }

@@ -35,7 +35,9 @@ for (const workers of [1, options.workers]) {
   const [percent, averagedPercent] = [raw, averaged ?? raw].map((share) => (share * 100).toFixed(2));
   console.log(`${workers} worker${workers > 1 ? 's' : ''}: ${seconds.toFixed(2)} s, final loss ${loss.toFixed(4)}, `
     + `test accuracy ${percent} %, with averaged weights ${averagedPercent} %`);
-  const sorted = times.sort((a, b) => a - b);
+  // The last batch of an epoch may be smaller.
+  const stepsPerEpoch = Math.ceil(train.count / settings.batch);
+  const sorted = times.filter((_, i) => (i + 1) % stepsPerEpoch !== 0).sort((a, b) => a - b);
   runs.push([seconds, sorted[sorted.length >> 1], sorted[0]]);
 }
 const [whole, median, fastest] = runs[0].map((seconds, i) => (seconds / runs[1][i]).toFixed(2));

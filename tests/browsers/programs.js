@@ -1,17 +1,18 @@
 /** Programs of this machine: where they are, what they print, and that none outlives the tests. */
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants as modes } from 'node:fs';
+import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 /** The process groups to end with this process. @type {Set<number>} */
 const groups = new Set();
 
-process.on('exit', endAll);
+process.on('exit', () => {
+  for (const group of groups) endGroup(group);
+});
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
-  process.once(signal, () => {
-    endAll();
-    process.kill(process.pid, signal); // by now without a handler of ours
-  });
+  // Left to itself, a signal ends a process without an 'exit'.
+  process.once(signal, () => process.exit(128 + constants.signals[signal]));
 }
 
 /**
@@ -22,7 +23,7 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
 export function whereIs(names, folders = (process.env.PATH ?? '').split(delimiter)) {
   return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((file) => {
     try {
-      accessSync(file, constants.X_OK);
+      accessSync(file, modes.X_OK);
       return true;
     } catch {
       return false;
@@ -59,12 +60,21 @@ export function start([program, ...args], env) {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   });
   child.once('error', () => {}); // whoever waits for it sees that nothing comes
-  if (child.pid !== undefined) groups.add(child.pid);
+  own(child);
   return child;
 }
 
 /**
- * @param {import('node:child_process').ChildProcess} child of `start`
+ * Lets a program end with this process.
+ *
+ * @param {import('node:child_process').ChildProcess | null} child that leads a process group
+ */
+export function own(child) {
+  if (child?.pid !== undefined) groups.add(child.pid);
+}
+
+/**
+ * @param {import('node:child_process').ChildProcess} child of `start`, or owned
  */
 export function end(child) {
   if (child.pid !== undefined) endGroup(child.pid);
@@ -78,10 +88,6 @@ function endGroup(group) {
   } catch {
     // It has ended by itself.
   }
-}
-
-function endAll() {
-  for (const group of groups) endGroup(group);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Drives Chromium, by the DevTools protocol, and Firefox, by WebDriver BiDi. */
 import puppeteer from 'puppeteer-core';
+import { end, own } from './programs.js';
 
 /** @typedef {import('./page.js').Driver} Driver */
 
@@ -29,9 +30,18 @@ export async function drivePuppeteer(browser, executablePath, viewport, args) {
     headless: true,
     timeout: start,
     protocolTimeout: command,
+    handleSIGINT: false, // programs.js
+    handleSIGTERM: false,
+    handleSIGHUP: false,
     defaultViewport: null,
     args: browser === 'chrome' ? [...softwareGraphics, ...(root ? ['--no-sandbox'] : []), ...args] : args,
   });
+  const program = running.process();
+  own(program);
+  const close = async () => {
+    await running.close();
+    if (program) end(program);
+  };
   try {
     const [page] = await running.pages();
     await page.setViewport(viewport); // Firefox gives its first page none
@@ -60,10 +70,10 @@ export async function drivePuppeteer(browser, executablePath, viewport, args) {
       up: () => page.mouse.up(),
       press: (key) => page.keyboard.press(/** @type {import('puppeteer-core').KeyInput} */ (key)),
       type: (text) => page.keyboard.type(text),
-      close: () => running.close(),
+      close,
     };
   } catch (error) {
-    await running.close();
+    await close();
     throw error;
   }
 }

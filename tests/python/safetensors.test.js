@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
 import { readSafetensors, writeSafetensors } from '../../js/safetensors.js';
+import { hostileFile } from '../hostile-files.js';
 import { python, skipWithoutPython } from './python.js';
 
 /** @typedef {import('../../js/safetensors.js').Safetensor} Safetensor */
@@ -132,4 +134,34 @@ test('what Python refuses is refused, what we read Python reads alike', { skip: 
   }
   t.diagnostic(`${read} of ${mutants.length} mutants are readable`);
   assert.ok(read > 100);
+});
+
+test('of hostile files we read none that Python refuses, and those that both read alike', { skip: skipWithoutPython }, (t) => {
+  const seed = 20261124;
+  const files = fc.sample(hostileFile, { seed, numRuns: 4000 });
+  t.diagnostic(`seed ${seed}`);
+  let both = 0;
+  /** Why we refuse what Python reads. @type {Map<string, number>} */
+  const reasons = new Map();
+  for (const [i, answer] of askPython(files).entries()) {
+    const message = `file ${i}: ${Buffer.from(files[i]).toString('latin1').slice(0, 500)}`;
+    let ours;
+    try {
+      ours = readSafetensors(files[i]);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      if (!answer) continue;
+      const reason = ['JSON with unique keys', '__metadata__', 'dtype of'].find((text) => error.message.includes(text)) ?? error.message;
+      reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+      continue;
+    }
+    assert.ok(answer, message);
+    both++;
+    assert.deepEqual(asPython(ours.tensors).sort(), answer.tensors.sort(), message);
+    assert.deepEqual(ours.metadata, answer.metadata ?? {}, message);
+  }
+  t.diagnostic(`${both} of ${files.length} are read by both; by Python alone: ${JSON.stringify([...reasons])}`);
+  assert.ok(both > 100);
+  const known = ['JSON with unique keys', 'dtype of'];
+  assert.deepEqual([...reasons.keys()].filter((reason) => !known.includes(reason)), []);
 });

@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import * as jax from '@jax-js/jax';
 import * as optax from 'rmsprop-wasm/optax';
 import {
-  applyUpdates, cloneState, cosineDecaySchedule, disposeState, exponentialDecay, exportState, rmsprop, wrap,
+  applyUpdates, cloneState, cosineDecaySchedule, disposeState, exponentialDecay, exportState, rmsprop, saveState,
+  wrap,
 } from 'rmsprop-wasm/jax';
 import { largestUlp } from '../bits.js';
 
@@ -299,6 +300,11 @@ for (const [way, { module, path }] of Object.entries(paths)) {
     const others = Object.values(paths).map((other) => rmsprop(other.module, { ...options, path: other.path }));
     const restored = others.map((other) => other.restore(tree.ref(params), saved));
     restored.forEach((other) => assert.deepEqual(exportState(other), saved));
+    const fromFile = others.map((other) => other.restore(tree.ref(params), saveState(state)));
+    fromFile.forEach((other) => {
+      assert.deepEqual(exportState(other), saved);
+      disposeState(other);
+    });
 
     const [expected, end] = train(optimizer, tree.ref(params), state, second);
     const numbers = read(expected);

@@ -733,9 +733,15 @@ onEach('model.compile and fit train with the losses of tf.train.rmsprop to the b
   disposeAll(...models, ours, theirs);
 });
 
-onEach('a model saved with its optimizer goes on where it was, schedule and all', async () => {
+for (const options of /** @type {Partial<Options>[]} */ ([{}, { rule: 'keras-2.11', useEma: true, emaOverwriteFrequency: 4 }])) {
+  onEach(`a model saved with its optimizer goes on where it was, schedule and all: ${options.rule ?? 'keras'}`, () =>
+    savesAndLoads(options));
+}
+
+/** @param {Partial<Options>} options */
+async function savesAndLoads(options) {
   const learningRate = decaying(0.02, 10, 0.9);
-  const optimizer = rmsprop(tf, { learningRate, momentum: 0.5, clipnorm: 1 });
+  const optimizer = rmsprop(tf, { learningRate, momentum: 0.5, clipnorm: 1, ...options });
   const model = perceptron(optimizer);
   await fit(model, 2);
   /** @type {tf.io.ModelArtifacts | undefined} */
@@ -751,7 +757,7 @@ onEach('a model saved with its optimizer goes on where it was, schedule and all'
   const [go, goOn] = [await fit(model, 2), await fit(loaded, 2)];
   assert.deepEqual(goOn, go);
   disposeAll(loaded.optimizer, optimizer, model, loaded);
-});
+}
 
 onEach('an LSTM learns the next letter of a novel with the losses of tf.train.rmsprop', async (backend) => {
   const [length, rows, units] = [12, 96, backend === 'wasm' ? 32 : 12];

@@ -118,7 +118,7 @@ test('a refused call changes nothing', () => {
     ['a variable of another memory', () => call.apply([good[0], good[0]], [a, elsewhere]), RangeError, /^variable "elsewhere" must be in the memory of variable "a", got Memory$/],
     ['a disposed variable', () => call.apply([[1]], [gone]), Error, /^variable "gone" is disposed$/],
     ['a variable of int32', () => call.apply([good[0]], [whole]), TypeError, /^variable "whole" must be float32 or float64, got "int32"$/],
-    ['pairs that are none', () => call.applyGradients([[[1, 1, 1]]]), RangeError, /^pairs must be \[gradient, variable\] each, got Array of length 1$/],
+    ['pairs that are none', () => call.applyGradients([[[1, 1, 1]]]), RangeError, /^pairs\[0\] must be \[gradient, variable\], got Array of length 1$/],
     ['no pairs', () => call.applyGradients(7), TypeError, /^pairs must be an array, got 7$/],
     ['a loss that is no function', () => call.minimize(1, variables), TypeError, /^lossAndGradients must be of type function, got 1$/],
     ['a loss function without gradients', () => call.minimize(() => ({ loss: 1 }), variables), TypeError, /^the result of lossAndGradients must be \{ loss, gradients \} or a number, got Object$/],

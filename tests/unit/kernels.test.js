@@ -176,3 +176,45 @@ for (const [name, base64] of Object.entries(modules)) {
     }
   });
 }
+
+for (const [name, base64] of Object.entries(modules)) {
+  test(`the ${name} kernels average without a step, and sum squares by leaves as they do at once`, () => {
+    const memory = new WebAssembly.Memory({ initial: 8 });
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(decode(base64)), { env: { memory } });
+    const kernels = /** @type {Record<string, (...args: number[]) => number>} */ (/** @type {unknown} */ (instance.exports));
+    const [view, floatsOf] = [new DataView(memory.buffer), new Float32Array(memory.buffer)];
+    const [options, tensor, sums, leaves] = [64, 256, 512, 576];
+    const [value, gradient, average] = [1024, 1024 + 30011, 1024 + 2 * 30011];
+    const size = 30001; // four leaves
+    for (let i = 0; i < size; i++) {
+      for (const at of [value, gradient, average]) floatsOf[at + i] = ((i * 7919 + at) % 1009) / 1009 - 0.5;
+    }
+    const before = floatsOf.slice(0, average + size);
+    for (const [field, at] of /** @type {const} */ ([['value', value], ['gradient', gradient], ['average', average]])) {
+      view.setUint32(tensor + layout.tensor[field], at * 4, true);
+    }
+    view.setUint32(tensor + layout.tensor.length, size, true);
+    view.setUint32(options + layout.options.sum_squares, sums, true);
+
+    kernels.rms_sum_squares(options, tensor, 1);
+    const whole = floatsOf[sums / 4];
+    floatsOf[sums / 4] = 0;
+    assert.equal(kernels.rms_sum_squares_range(options, tensor, 1, 0, 0, 0), 4);
+    kernels.rms_sum_squares_range(options, tensor, 1, 3, 4, leaves);
+    assert.deepEqual([...floatsOf.subarray(leaves / 4, leaves / 4 + 3)], [0, 0, 0], 'its own leaves only');
+    kernels.rms_sum_squares_range(options, tensor, 1, 0, 3, leaves);
+    kernels.rms_join_sum_squares(options, tensor, 1, leaves);
+    assert.equal(floatsOf[sums / 4], whole);
+    assert.ok(whole > 1000);
+
+    view.setFloat64(options + layout.options.ema_momentum, 0.9, true);
+    kernels.rms_average(options, tensor, 1);
+    const [kept, added] = [Math.fround(0.9), Math.fround(1 - Math.fround(0.9))];
+    const expected = before.slice(average).map((a, i) => Math.fround(kept * a) + Math.fround(added * before[value + i]));
+    assert.deepEqual(floatsOf.slice(average, average + size), expected);
+    assert.deepEqual(floatsOf.slice(value, average), before.slice(value, average), 'weights and gradients stay');
+    view.setUint32(options + layout.options.flags, layout.constants.RMS_OVERWRITE, true);
+    kernels.rms_average(options, tensor, 1);
+    assert.deepEqual(floatsOf.slice(value, value + size), floatsOf.slice(average, average + size));
+  });
+}

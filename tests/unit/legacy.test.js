@@ -504,7 +504,7 @@ test('a call that fails changes no weight, slot, counter or byte', () => {
     [apply([[g, a], [[1], 3]]), TypeError, /^the variable of pairs\[1\] must be a variable, got 3$/],
     [apply([[[1], variable([1], { dtype: 'int32', name: 'count' })]]), RangeError, /^variable "count" must be float32 or float64, got "int32"$/],
     [apply([[null, a], [null, b]]), RangeError, /^No gradients provided for any variable: \["a", "b"\]\.$/],
-    [apply([[g]]), RangeError, /^pairs must be \[gradient, variable\] each/],
+    [apply([[g]]), RangeError, /^pairs\[0\] must be \[gradient, variable\]/],
     [apply(3), TypeError, /^pairs must be an array, got 3$/],
     [apply([[g, a]], { aggregate: true }), TypeError, /^applyGradients has no option "aggregate"/],
     [apply([[g, a]], { experimentalAggregateGradients: 1 }), TypeError, /^experimentalAggregateGradients must be of type boolean, got 1$/],

@@ -367,7 +367,7 @@ test('an option that is unknown, of the wrong kind or out of range is refused by
       'TypeError: boundaries must be an array, got 10'],
     [PiecewiseConstantDecay, { boundaries: [10] }, 'TypeError: values must be an array, got undefined'],
     [PiecewiseConstantDecay, { boundaries: '10', values: [1, 2] },
-      'TypeError: boundaries[0] must be a finite number, got "1"'],
+      'TypeError: boundaries must be an array, got "10"'],
     [PiecewiseConstantDecay, { boundaries: [10], values: new DataView(new ArrayBuffer(16)) },
       'TypeError: values must be an array, got '],
     [PiecewiseConstantDecay, { boundaries: [10, '20'], values: [1, 2, 3] },

@@ -33,9 +33,9 @@ async function weigh(withModules) {
   return gzipSync(outputFiles[0].contents, { level: 9 }).length;
 }
 
-test('the main entry takes at most 20 KB without the modules and 47 kB with them, minified and gzipped', async (t) => {
+test('the main entry takes at most 20 KB without the modules and 48 kB with them, minified and gzipped', async (t) => {
   const [code, whole] = [await weigh(false), await weigh(true)];
   t.diagnostic(`main entry: ${code} bytes, ${whole} with the embedded modules`);
   assert.ok(code <= 20 * 1024, `${code} bytes`);
-  assert.ok(whole <= 47_000, `${whole} bytes: the README says 47 kB`);
+  assert.ok(whole <= 48_000, `${whole} bytes: the README says 48 kB`);
 });

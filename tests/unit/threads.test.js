@@ -225,6 +225,8 @@ test('wrong options are refused by name', async () => {
     for (const wrong of [2, null, {}]) assert.throws(() => make(wrong), /^TypeError: pool must be a ThreadPool, got/);
     assert.doesNotThrow(() => make(undefined));
   }
+  const overwritten = Object.assign(variable([1], { memory: pools[0].memory }), { overwriteWithGradient: true });
+  assert.throws(() => new RMSprop({ pool: pools[0] }).build([overwritten]), /^RangeError: variables must be at least one/);
   const elsewhere = variable([1, 2]);
   assert.throws(() => new RMSprop({ pool: pools[0] }).build([elsewhere]), /^RangeError: variables must be in pool\.memory, got Memory/);
   assert.equal('pool' in new RMSprop({ pool: pools[0] }).getConfig(), false);
@@ -328,6 +330,19 @@ test('a worker that never answers, or cannot start, is an error of create', asyn
   });
   await assert.rejects(failing, /^Error: thread 1 of the pool could not be started: its script could not be loaded$/);
   clearInterval(passing);
+});
+
+test('a bundler for browsers finds nothing of Node\'s, and the script of the workers', async () => {
+  const { build } = await import('esbuild');
+  for (const entry of ['threads', 'worker']) {
+    const { outputFiles: [{ text }], warnings } = await build({
+      entryPoints: [new URL(`../../js/${entry}.js`, import.meta.url).pathname], bundle: true, format: 'esm', platform: 'browser',
+      write: false,
+    });
+    assert.deepEqual(warnings, []);
+    assert.doesNotMatch(text, /import .*["']node:|import\(["']node:|require\(["']/);
+    if (entry === 'threads') assert.match(text, /new Worker\(new URL\("\.\/worker\.js", import\.meta\.url\), \{ type: "module"/);
+  }
 });
 
 test('without memory that can be shared create says what a page needs', async (t) => {

@@ -64,7 +64,7 @@ function failsWithoutTrace(optimizer, variables, call, error) {
 }
 
 test('the entry exports what the interface names', () => {
-  assert.deepEqual(Object.keys(torch).sort(), ['RMSprop', 'clipGradNorm', 'clipGradValue', 'lrScheduler']);
+  assert.deepEqual(Object.keys(torch).sort(), ['RMSprop', 'clipGradNorm', 'clipGradValue', 'load', 'lrScheduler', 'save']);
   assert.deepEqual(Object.keys(lrScheduler).sort(), [
     'ConstantLR', 'CosineAnnealingLR', 'CosineAnnealingWarmRestarts', 'CyclicLR', 'ExponentialLR', 'LRScheduler', 'LinearLR',
     'MultiStepLR', 'OneCycleLR', 'PolynomialLR', 'ReduceLROnPlateau', 'StepLR',

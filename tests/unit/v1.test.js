@@ -283,8 +283,8 @@ test('a call that fails changes nothing', () => {
   const good = [[1, 1], a];
   const also = [[1], late];
   failing(null, TypeError, /^pairs must be an array, got null$/);
-  failing([a], TypeError, /^pairs must be an array, got Variable$/);
-  failing([[a]], RangeError, /^pairs must be \[gradient, variable\] each, got Array of length 1$/);
+  failing([a], TypeError, /^pairs\[0\] must be an array, got Variable$/);
+  failing([[a]], RangeError, /^pairs\[0\] must be \[gradient, variable\], got Array of length 1$/);
   failing([], RangeError, /^No variables provided\.$/);
   failing([[null, a], [null, late]], RangeError, /^No gradients provided for any variable: variable "a", variable "late"\.$/);
   failing([also, good, [[1], null]], TypeError, /^the variable of pairs\[2\] must be a variable, got null$/);

@@ -1,7 +1,8 @@
 /* Linear regression by RMSprop: finds ten weights and a bias from 64 points that lie on their plane.
  *
  * Prints what it found, with as many digits as tell any two floats apart, so that equal lines are equal bits. The exit
- * status is 0 if that is within 0.001 of the truth, else 1.
+ * status is 0 if that is within 0.001 of the truth, else 1. The text is C99 and C++ alike; in C, designated initializers
+ * say the same as the assignments.
  */
 #include <rmsprop.h>
 
@@ -9,7 +10,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { POINTS = 64, FEATURES = 10, STEPS = 300 };
+#define POINTS 64
+#define FEATURES 10
+#define STEPS 300
 
 static const float truth[FEATURES + 1] = {2, -3, 0.5f, 0, -1, 1.5f, -2, 4, -0.25f, 3, 1}; /* the last is the bias */
 
@@ -45,13 +48,26 @@ int main(void) {
 
   float w[FEATURES] = {0}, w_gradient[FEATURES], w_mean_square[FEATURES] = {0}, w_momentum[FEATURES] = {0};
   float bias = 0, bias_gradient, bias_mean_square = 0, bias_momentum = 0;
-  const rms_tensor model[] = {
-      {.value = w, .gradient = w_gradient, .mean_square = w_mean_square, .momentum = w_momentum, .length = FEATURES},
-      {.value = &bias, .gradient = &bias_gradient, .mean_square = &bias_mean_square, .momentum = &bias_momentum, .length = 1},
-  };
+  static rms_tensor model[2]; /* what is not set is NULL or 0 */
+  model[0].value = w;
+  model[0].gradient = w_gradient;
+  model[0].mean_square = w_mean_square;
+  model[0].momentum = w_momentum;
+  model[0].length = FEATURES;
+  model[1].value = &bias;
+  model[1].gradient = &bias_gradient;
+  model[1].mean_square = &bias_mean_square;
+  model[1].momentum = &bias_momentum;
+  model[1].length = 1;
+
   float norms[2];
-  rms_step_options options = {
-      .rho = 0.9, .momentum = 0.5, .epsilon = 1e-7, .flags = RMS_CLIP_BY_GLOBAL_NORM, .clip_norm = 1, .sum_squares = norms};
+  static rms_step_options options;
+  options.rho = 0.9;
+  options.momentum = 0.5;
+  options.epsilon = 1e-7;
+  options.flags = RMS_CLIP_BY_GLOBAL_NORM;
+  options.clip_norm = 1;
+  options.sum_squares = norms;
 
   float loss = 0;
   for (int step = 0; step < STEPS; step++) {

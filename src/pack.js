@@ -1,0 +1,114 @@
+/**
+ * `npm run build:package`, which `npm pack` and `npm publish` do first: writes into dist/ what the package holds
+ * besides the sources. No compiler of C is needed: the modules come from the base64 in js/generated.
+ *
+ *     dist/types     the declarations, emitted from the JSDoc of js/
+ *     dist/cjs       js/ as CommonJS, file by file, with the declarations once more: there they describe CommonJS
+ *     dist/workerd   the entries of js/ for runtimes that compile no bytes: they hand over rmsprop.wasm first
+ *     dist/*.wasm    the modules as files
+ *     dist/rmsprop.global.js    the main entry for a classic script, which finds it in the variable rmspropWasm
+ */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, transform } from 'esbuild';
+import { modules } from '../js/generated/rmsprop.js';
+import { sharing } from '../js/module.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const dist = join(root, 'dist');
+/** The oldest that the package runs in: Node 18 and the browsers of its time. */
+const TARGET = 'es2022';
+
+const { exports: entries } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+
+rmSync(dist, { recursive: true, force: true });
+writeTypes();
+await writeCommonJs();
+writeModules();
+writeWorkerd();
+await writeGlobal();
+
+/** Before TypeScript 5.7 typed arrays had no type argument; later, one that is left out is the most general. */
+function writeTypes() {
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  const command = [tsc, '--project', 'tsconfig.types.json'];
+  const { status } = spawnSync(process.execPath, command, { cwd: root, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+  for (const file of filesIn('dist/types')) {
+    const text = readFileSync(join(dist, 'types', file), 'utf8');
+    write(join('types', file), text.replaceAll(/\b((?:Uint|Int|Float)\d+(?:Clamped)?Array)<\w+>/g, '$1'));
+  }
+}
+
+async function writeCommonJs() {
+  for (const file of filesIn('js')) {
+    const source = readFileSync(join(root, 'js', file), 'utf8');
+    const hasUrl = source.includes('import.meta.url');
+    const { code } = await transform(source, {
+      format: 'cjs',
+      target: 'node18',
+      minifyWhitespace: true,
+      ...(hasUrl && {
+        define: { 'import.meta.url': 'importMetaUrl' },
+        banner: 'const importMetaUrl=require("node:url").pathToFileURL(__filename).href;',
+      }),
+    });
+    write(join('cjs', file), code);
+  }
+  cpSync(join(dist, 'types'), join(dist, 'cjs'), { recursive: true });
+  write('cjs/package.json', '{ "type": "commonjs" }\n');
+}
+
+function writeModules() {
+  const simd = Buffer.from(modules.simd, 'base64');
+  write('rmsprop.wasm', simd);
+  write('rmsprop.shared.wasm', sharing(Uint8Array.from(simd)));
+}
+
+/** One file an entry, which says to have an effect, or bundlers would pass it over. */
+function writeWorkerd() {
+  write('workerd/module.js', [
+    "import module from '../rmsprop.wasm';",
+    "import { configure } from '../../js/module.js';",
+    '',
+    'configure({ module });',
+    '',
+  ].join('\n'));
+  for (const { workerd, import: sources } of Object.values(entries)) {
+    if (workerd === undefined) continue;
+    const file = workerd.default.replace('./dist/', '');
+    write(file, `import './module.js';\nexport * from '../.${sources.default}';\n`);
+  }
+}
+
+async function writeGlobal() {
+  await build({
+    entryPoints: [join(root, 'js/index.js')],
+    bundle: true,
+    minify: true,
+    format: 'iife',
+    globalName: 'rmspropWasm',
+    target: TARGET,
+    outfile: join(dist, 'rmsprop.global.js'),
+  });
+}
+
+/**
+ * @param {string} folder
+ * @returns {string[]} the files in it and in its folders, by their paths from there
+ */
+function filesIn(folder) {
+  const names = readdirSync(join(root, folder), { recursive: true }).map(String).sort();
+  return names.filter((name) => /\.(js|d\.ts)$/.test(name));
+}
+
+/**
+ * @param {string} file in dist
+ * @param {string | Uint8Array} content
+ */
+function write(file, content) {
+  mkdirSync(dirname(join(dist, file)), { recursive: true });
+  writeFileSync(join(dist, file), content);
+}

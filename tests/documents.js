@@ -1,0 +1,36 @@
+/** The code that documents show, for the tests that run it and those that check its types. */
+import { readFileSync, readdirSync } from 'node:fs';
+
+const root = new URL('../', import.meta.url);
+const read = (/** @type {string} */ file) => readFileSync(new URL(file, root), 'utf8');
+
+/** The whole text. */
+export const readme = read('README.md');
+
+/** @type {{ name: string, text: string }[]} the README, the guides, and the examples in the documentation of the sources */
+export const documents = [
+  { name: 'README.md', text: readme },
+  ...readdirSync(new URL('web-demo/guides/', root)).filter((file) => file.endsWith('.md')).sort()
+    .map((file) => ({ name: `web-demo/guides/${file}`, text: read(`web-demo/guides/${file}`) })),
+  ...readdirSync(new URL('js/', root)).filter((file) => file.endsWith('.js')).sort()
+    .map((file) => ({ name: `js/${file}`, text: examplesIn(read(`js/${file}`)) }))
+    .filter(({ text }) => text !== ''),
+];
+
+/**
+ * @param {string} language
+ * @param {string} [text] default the README
+ * @returns {string[]} the code blocks in it
+ */
+export function blocks(language, text = readme) {
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code);
+}
+
+/**
+ * @param {string} source
+ * @returns {string} what follows `@example` in its comments, without their stars
+ */
+function examplesIn(source) {
+  const comments = [...source.matchAll(/^ *\/\*\*.*?\*\//gms)].map(([comment]) => comment.replaceAll(/^ *\* ?/gm, ''));
+  return comments.flatMap((comment) => comment.split('@example\n').slice(1)).join('\n');
+}
