@@ -85,7 +85,8 @@ const oldestNode = [20, 19];
 try {
   requireNode();
   installPrograms();
-  for (const folder of ['.', 'web-demo', 'web-demo/guides', 'tests', 'tests/consumers']) installManifest(join(root, folder));
+  const manifests = ['.', 'web-demo', 'web-demo/page', 'web-demo/guides', 'tests', 'tests/consumers'];
+  for (const folder of manifests) installManifest(join(root, folder));
   installPython();
 } catch (error) {
   console.error(`set-up: ${error instanceof Error ? error.message : error}`);

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { parseExamples } from './mnist.js';
 
-/** @typedef {import('./mnist.js').Examples} Examples */
+/** @typedef {import('./mnist.js').Images} Images */
 
 const { resolve } = createRequire(import.meta.url);
 
@@ -22,7 +22,7 @@ async function load(name) {
 }
 
 /**
- * @returns {Promise<{ train: Examples, test: Examples }>} the 60 000 images to train on and the 10 000 to test with
+ * @returns {Promise<{ train: Images, test: Images }>} the 60 000 images to train on and the 10 000 to test with
  * @throws {Error} if the package is not installed (MODULE_NOT_FOUND) or its files are not what they should be
  */
 export async function loadMnist() {

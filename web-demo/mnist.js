@@ -3,7 +3,7 @@
  * come from is not here (mnist-node.js reads them from the disk).
  *
  * Pixels stay bytes, 0 (paper) to 255 (ink), until a batch is made: only there do they become a network's inputs,
- * pixel / 255 - MEAN in float32.
+ * pixel / 255 - MEAN in float32. Examples that are no images (toy.js) come as floats, which are inputs as they are.
  */
 
 /**
@@ -11,9 +11,10 @@
  * @property {number} count
  * @property {number} rows of an image
  * @property {number} columns of an image
- * @property {Uint8Array} pixels count × rows × columns, row by row; a view of the file's bytes
- * @property {Uint8Array} labels count digits, 0 to 9; a view of the file's bytes
+ * @property {Uint8Array | Float32Array} pixels count × rows × columns, row by row: the file's bytes; or inputs
+ * @property {Uint8Array} labels count classes; digits, 0 to 9, are a view of the file's bytes
  */
+/** @typedef {Examples & { pixels: Uint8Array }} Images */
 
 /** Third byte of the magic number: unsigned bytes; fourth: number of dimensions. */
 const IMAGES_MAGIC = 0x00000803;
@@ -52,7 +53,7 @@ function parse(bytes, magic, dimensions, what) {
 /**
  * @param {Uint8Array} imageFile the bytes of an IDX file of images
  * @param {Uint8Array} labelFile the bytes of an IDX file of as many labels
- * @returns {Examples} views of both
+ * @returns {Images} views of both
  * @throws {TypeError | RangeError} for what are not two such files
  */
 export function parseExamples(imageFile, labelFile) {
@@ -96,10 +97,11 @@ const MEAN = 0.1307;
 const INPUTS = Float32Array.from({ length: 256 }, (_, pixel) => pixel / 255 - MEAN);
 
 /**
- * @param {Uint8Array} pixels
- * @returns {Float32Array} a network's input for each
+ * @param {Uint8Array | Float32Array} pixels
+ * @returns {Float32Array} a network's input for each; floats are inputs already
  */
 export function inputsOf(pixels) {
+  if (pixels instanceof Float32Array) return pixels;
   const inputs = new Float32Array(pixels.length);
   for (let i = 0; i < inputs.length; i++) inputs[i] = INPUTS[pixels[i]];
   return inputs;
@@ -122,7 +124,8 @@ export function fillBatch(inputs, labels, examples, order, first, count) {
     const example = order[first + i];
     const from = example * size;
     const to = i * size;
-    for (let p = 0; p < size; p++) inputs[to + p] = INPUTS[pixels[from + p]];
+    if (pixels instanceof Float32Array) inputs.set(pixels.subarray(from, from + size), to);
+    else for (let p = 0; p < size; p++) inputs[to + p] = INPUTS[pixels[from + p]];
     labels[i] = examples.labels[example];
   }
 }

@@ -4,9 +4,9 @@
  */
 import { finite, integer, knownOptions, rangeError, typeError } from '../js/check.js';
 import { RMSprop, schedules } from '../js/index.js';
-import { fillBatch, inputsOf } from './mnist.js';
+import { Batches } from './batches.js';
+import { inputsOf } from './mnist.js';
 import { Model } from './model.js';
-import { Random } from './random.js';
 
 /** @typedef {import('./mnist.js').Examples} Examples */
 /**
@@ -64,8 +64,6 @@ export const defaults = Object.freeze({
 
 /** The share of all steps in which the learning rate rises. */
 const WARMUP = 0.1;
-/** The stream of the seed that orders the examples; the model's weights have stream 0. */
-export const ORDER = 1;
 
 /**
  * Checks what neither the model nor the optimizer checks.
@@ -85,24 +83,19 @@ function check({ epochs, hidden, learningRate, weightDecay }) {
  * A model, its optimizer and its place in the training data.
  */
 export class Trainer {
-  #train;
   #test;
   #settings;
   #model;
   #optimizer;
-  #order;
-  #random;
-  #inputs;
-  #labels;
+  #batches;
   /** The test images as the model takes them, made at the first evaluation. @type {Float32Array | undefined} */
   #testInputs;
-  #stepsPerEpoch;
-  #steps = 0;
+  /** Of the epoch so far. */
   #lossSum = 0;
+  #examplesSummed = 0;
   #rate = 0;
   #seconds = 0;
   #optimizerSeconds = 0;
-  #part;
   /** Of the batch, or of this trainer's share before the others' are averaged in. */
   #loss = 0;
   /** The size of that share, the batch being 1. */
@@ -122,16 +115,10 @@ export class Trainer {
     this.#settings = Object.freeze({ ...defaults, ...settings });
     check(this.#settings);
     const { epochs, batch, hidden, learningRate, rho, momentum, centered, ema, weightDecay, seed } = this.#settings;
-    this.#part = part;
-    this.#train = train;
     this.#test = test;
-    this.#random = new Random(seed, ORDER);
     this.#model = new Model({ layers: [train.rows * train.columns, ...hidden, 10], batch, seed, memory });
-    this.#inputs = new Float32Array(batch * train.rows * train.columns);
-    this.#labels = new Uint8Array(batch);
-    this.#order = Uint32Array.from({ length: train.count }, (_, i) => i);
-    this.#stepsPerEpoch = Math.ceil(train.count / batch);
-    const total = epochs * this.#stepsPerEpoch;
+    this.#batches = new Batches(train, batch, seed, part);
+    const total = epochs * this.#batches.stepsPerEpoch;
     const warmupSteps = Math.floor(total * WARMUP);
     const schedule = new schedules.CosineDecay({
       initialLearningRate: 0,
@@ -174,23 +161,22 @@ export class Trainer {
 
   /** @returns {number} */
   get stepsPerEpoch() {
-    return this.#stepsPerEpoch;
+    return this.#batches.stepsPerEpoch;
   }
 
   /** @returns {number} how many steps have been made */
   get steps() {
-    return this.#steps;
+    return this.#batches.made;
   }
 
   /** @returns {number} how many examples have been trained on, each as often as it was seen */
   get examples() {
-    const epochs = Math.floor(this.#steps / this.#stepsPerEpoch);
-    return epochs * this.#train.count + (this.#steps % this.#stepsPerEpoch) * this.#settings.batch;
+    return this.#batches.examples;
   }
 
   /** @returns {boolean} whether all epochs are over */
   get done() {
-    return this.#steps === this.#settings.epochs * this.#stepsPerEpoch;
+    return this.steps === this.#settings.epochs * this.stepsPerEpoch;
   }
 
   /** @returns {number} the time that all steps took, making the batches included, evaluations not */
@@ -211,49 +197,30 @@ export class Trainer {
   step() {
     if (this.done) throw new Error(`all ${this.#settings.epochs} epochs are over`);
     const start = performance.now();
-    const step = this.#steps % this.#stepsPerEpoch;
-    if (step === 0) {
-      this.#random.shuffle(this.#order);
-      this.#lossSum = 0;
-    }
-    const { batch } = this.#settings;
-    const first = step * batch;
-    const count = Math.min(batch, this.#train.count - first);
-    const { index, of } = this.#part ?? { index: 0, of: 1 };
-    const begin = Math.floor((count * index) / of);
-    this.#computeGradients(first + begin, Math.floor((count * (index + 1)) / of) - begin, count);
+    const { inputs, labels, count, epoch, step } = this.#batches.next();
+    if (step === 1) this.#examplesSummed = this.#lossSum = 0;
+    this.#computeGradients(inputs, labels, count);
     const beforeUpdate = performance.now();
     this.#optimizer.step();
     const loss = this.#loss;
     const end = performance.now();
     this.#optimizerSeconds += (end - beforeUpdate) / 1000;
     this.#seconds += (end - start) / 1000;
-    this.#steps += 1;
+    this.#examplesSummed += count;
     this.#lossSum += loss * count;
-    return {
-      epoch: Math.ceil(this.#steps / this.#stepsPerEpoch),
-      step: step + 1,
-      loss,
-      meanLoss: this.#lossSum / (first + count),
-      rate: this.#rate,
-    };
+    return { epoch, step, loss, meanLoss: this.#lossSum / this.#examplesSummed, rate: this.#rate };
   }
 
   /**
-   * @param {number} first where the share of the batch begins in the order
-   * @param {number} own how many examples it has
-   * @param {number} count how many the batch has
+   * @param {Float32Array} inputs of the own share
+   * @param {Uint8Array} labels of the own share
+   * @param {number} count how many examples the whole batch has
    */
-  #computeGradients(first, own, count) {
-    const size = this.#model.layers[0];
-    this.#weight = own / count;
+  #computeGradients(inputs, labels, count) {
+    this.#weight = labels.length / count;
     this.#loss = 0;
-    if (own === 0) {
-      for (const variable of this.#model.variables) variable.gradientBuffer().data.fill(0);
-      return;
-    }
-    fillBatch(this.#inputs, this.#labels, this.#train, this.#order, first, own);
-    this.#loss = this.#model.lossAndGradients(this.#inputs.subarray(0, own * size), this.#labels.subarray(0, own));
+    if (labels.length > 0) this.#loss = this.#model.lossAndGradients(inputs, labels);
+    else for (const variable of this.#model.variables) variable.gradientBuffer().data.fill(0);
   }
 
   /** @returns {Accuracies} on the test set */

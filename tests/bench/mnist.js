@@ -25,7 +25,8 @@ import { fillBatch } from '../../web-demo/mnist.js';
 import { loadMnist } from '../../web-demo/mnist-node.js';
 import { Model } from '../../web-demo/model.js';
 import { Random } from '../../web-demo/random.js';
-import { ORDER, defaults } from '../../web-demo/trainer.js';
+import { ORDER } from '../../web-demo/batches.js';
+import { defaults } from '../../web-demo/trainer.js';
 import { inTurn } from './turns.js';
 
 const { batch: BATCH, hidden, learningRate, rho, momentum, seed } = defaults;

@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RMSprop, schedules } from 'rmsprop-wasm';
+import { ORDER } from '../../web-demo/batches.js';
 import { Exchange } from '../../web-demo/exchange.js';
 import { fillBatch } from '../../web-demo/mnist.js';
 import { Model } from '../../web-demo/model.js';
 import { trainInParallel } from '../../web-demo/parallel.js';
 import { Random } from '../../web-demo/random.js';
-import { ORDER } from '../../web-demo/trainer.js';
 
 const simd = process.env.RMSPROP_KERNELS !== 'scalar';
 const settings = { epochs: 2, batch: 32, hidden: [13], learningRate: 0.01, momentum: 0.9, ema: null, seed: 5 };

@@ -1,0 +1,100 @@
+/**
+ * The place in the training data: which examples the next step takes. Seeded, so that everyone who trains with the same
+ * seed sees the same batches, on every machine.
+ */
+import { fillBatch } from './mnist.js';
+import { Random } from './random.js';
+
+/** @typedef {import('./mnist.js').Examples} Examples */
+/**
+ * @typedef {object} Batch
+ * @property {Float32Array} inputs of the own share, rows × columns each; valid until the next batch is made
+ * @property {Uint8Array} labels of the own share, which may be empty; valid until the next batch is made
+ * @property {number} count examples of the whole batch
+ * @property {number} epoch from 1
+ * @property {number} step of the epoch, from 1
+ */
+
+/** The stream of the seed that orders the examples; the model's weights have stream 0. */
+export const ORDER = 1;
+
+/**
+ * The batches of one epoch after the other, each epoch in an order of its own; or of each batch a share, where several
+ * train on one batch together.
+ */
+export class Batches {
+  #examples;
+  #size;
+  #share;
+  #order;
+  #random;
+  #inputs;
+  #labels;
+  #stepsPerEpoch;
+  #made = 0;
+
+  /**
+   * @param {Examples} examples
+   * @param {number} size examples per batch; the last of an epoch takes what is left
+   * @param {number} seed
+   * @param {{ index: number, of: number }} [share] which of how many; default: all of it
+   */
+  constructor(examples, size, seed, { index, of } = { index: 0, of: 1 }) {
+    this.#examples = examples;
+    this.#size = size;
+    this.#share = { index, of };
+    this.#random = new Random(seed, ORDER);
+    this.#order = Uint32Array.from({ length: examples.count }, (_, i) => i);
+    this.#inputs = new Float32Array(size * examples.rows * examples.columns);
+    this.#labels = new Uint8Array(size);
+    this.#stepsPerEpoch = Math.ceil(examples.count / size);
+  }
+
+  /** @returns {number} */
+  get stepsPerEpoch() {
+    return this.#stepsPerEpoch;
+  }
+
+  /** @returns {number} how many batches have been made */
+  get made() {
+    return this.#made;
+  }
+
+  /** @returns {number} how many examples have been in them, each as often as it was */
+  get examples() {
+    const epochs = Math.floor(this.#made / this.#stepsPerEpoch);
+    return epochs * this.#examples.count + (this.#made % this.#stepsPerEpoch) * this.#size;
+  }
+
+  /** @returns {Batch} the next; its `step` equals `stepsPerEpoch` at the end of an epoch */
+  next() {
+    const step = this.#made % this.#stepsPerEpoch;
+    if (step === 0) this.#random.shuffle(this.#order);
+    const first = step * this.#size;
+    const count = Math.min(this.#size, this.#examples.count - first);
+    const { index, of } = this.#share;
+    const begin = Math.floor((count * index) / of);
+    const own = Math.floor((count * (index + 1)) / of) - begin;
+    fillBatch(this.#inputs, this.#labels, this.#examples, this.#order, first + begin, own);
+    this.#made += 1;
+    return {
+      inputs: this.#inputs.subarray(0, own * this.#examples.rows * this.#examples.columns),
+      labels: this.#labels.subarray(0, own),
+      count,
+      epoch: Math.ceil(this.#made / this.#stepsPerEpoch),
+      step: step + 1,
+    };
+  }
+
+  /**
+   * Takes a fresh place to where another one was after `made` batches.
+   *
+   * @param {number} made at least as many as have been made
+   */
+  skipTo(made) {
+    while (this.#made < made) {
+      if (this.#made % this.#stepsPerEpoch === 0) this.#random.shuffle(this.#order);
+      this.#made += Math.min(made - this.#made, this.#stepsPerEpoch - (this.#made % this.#stepsPerEpoch));
+    }
+  }
+}
