@@ -18,7 +18,9 @@ const LIMIT = 300;
 
 /** The slots, the call, the options: what everything in JavaScript rests on. */
 const steps = ['step', 'aggregate', 'rmsprop', 'failure', 'memory', 'own-memory', 'loss-scale'];
-const others = ['tensor', 'torch', 'v1', 'legacy', 'optax', 'check', 'model'];
+const others = ['tensor', 'torch', 'v1', 'legacy', 'optax', 'check', 'model', 'resume', 'state-dict', 'versions'];
+/** Of tests/failure. */
+const failures = ['callbacks', 'properties'];
 /**
  * They count what a process does for the first time, so each has one of its own. Of the first not the test that measures
  * the heap: on a busy machine the engine's own allocations vary, and a mutant must not count as noticed by chance.
@@ -212,7 +214,14 @@ export class Copy {
     const unit = [...new Set([...first, ...steps, ...areas.flatMap(({ first }) => first), ...others])];
     const golden = readdirSync(join(this.#folder, 'tests/golden')).filter((name) => name.endsWith('.test.js'));
     const groups = [
-      { pattern: '.', files: [...unit.map((name) => `tests/unit/${name}.test.js`), ...golden.map((name) => `tests/golden/${name}`)] },
+      {
+        pattern: '.',
+        files: [
+          ...unit.map((name) => `tests/unit/${name}.test.js`),
+          ...failures.map((name) => `tests/failure/${name}.test.js`),
+          ...golden.map((name) => `tests/golden/${name}`),
+        ],
+      },
       ...alone.map(([name, pattern]) => ({ pattern, files: [`tests/unit/${name}.test.js`] })),
     ];
     const reporter = `--test-reporter=${join(this.#folder, 'tests/mutation/first-failure.js')}`;

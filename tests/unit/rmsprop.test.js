@@ -437,3 +437,16 @@ test('nothing is written into any variable when one is disposed', () => {
   assert.throws(() => optimizer.importParameters(Float32Array.of(5, 5)), /disposed/);
   assert.deepEqual([a.data[0], optimizer.iterations], [before, 2]);
 });
+
+test('withAverages gives the other weights back when one of the variables was disposed meanwhile', () => {
+  const [v, w] = [variable([1]), variable([2])];
+  const optimizer = new RMSprop({ useEma: true });
+  optimizer.apply([[1], [1]], [v, w]);
+  optimizer.apply([[1], [1]], [v, w]);
+  const weights = w.data.slice();
+  optimizer.withAverages(() => {
+    assert.notDeepEqual(w.data, weights);
+    v.dispose();
+  });
+  assert.deepEqual(w.data, weights);
+});
