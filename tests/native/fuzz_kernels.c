@@ -374,14 +374,25 @@ static void fuzz_sum_squares_range(bytes *b) {
   size_t total = reference_leaves(c.expected, c.count), cuts[PARTS + 1];
   size_t got = rms_sum_squares_range(&c.options, c.actual, c.count, 0, 0, NULL);
   require(got == total, "number of leaves", 0, 0, (double)got, (double)total);
-  void *leaves = malloc(total * size_of(c.sums.dtype) + (total == 0));
+  size_t bytes_of_leaf = size_of(c.sums.dtype);
+  uint8_t *leaves = malloc(total * bytes_of_leaf + (total == 0)), *before = malloc(total * bytes_of_leaf + (total == 0));
+  memset(leaves, GUARD, total * bytes_of_leaf);
   next_cuts(b, total, cuts);
   unsigned start = next_byte(b);
   for (unsigned i = 0; i < PARTS; i++) {
     unsigned part = (start + i) % PARTS;
+    size_t first = cuts[part] * bytes_of_leaf, last = cuts[part + 1] * bytes_of_leaf;
+    memcpy(before, leaves, total * bytes_of_leaf);
+    memset(leaves, 0, first); /* what another thread may be writing */
+    memset(leaves + last, 0, total * bytes_of_leaf - last);
     got = rms_sum_squares_range(&c.options, c.actual, c.count, cuts[part], cuts[part + 1], leaves);
     require(got == total, "number of leaves", 0, part, (double)got, (double)total);
+    for (size_t k = 0; k < total * bytes_of_leaf; k++)
+      require((k >= first && k < last) || leaves[k] == 0, "a leaf of another range", 0, k / bytes_of_leaf, leaves[k], 0);
+    memcpy(leaves, before, first);
+    memcpy(leaves + last, before + last, total * bytes_of_leaf - last);
   }
+  free(before);
   compare_call(&c);
   reference_sum_squares(&c.options, c.sums.expected, c.expected, c.count);
   rms_join_sum_squares(&c.options, c.actual, c.count, leaves);
