@@ -31,7 +31,7 @@ const programs = [
   { command: ['g++', '--version'], packages: ['g++'], why: 'compiles the C++ programs that use the library', skips: true },
   { command: ['clang++', '--version'], packages: ['clang'], why: 'compiles them once more', skips: true },
   {
-    command: ['gcc', '-m32', '-shared', '-o', '/dev/null', '-x', 'c', '/dev/null'],
+    command: ['gcc', '-m32', '-fsyntax-only', '-include', 'stdint.h', '-x', 'c', '/dev/null'],
     packages: ['gcc-multilib', 'g++-multilib'],
     why: 'compiles them for 32 bits',
     skips: true,
