@@ -1,5 +1,7 @@
 /* rmsprop.h - RMSprop for a whole model in one call
  *
+ * What is said here of arguments is asserted at the entry (src/contract.h), unless NDEBUG is defined.
+ *
  * The library is stateless: it allocates nothing, keeps nothing, imports nothing. All it needs is in two structs that
  * the caller writes: a list of tensors (pointers) and one step (numbers). The same text is the native library, the
  * kernels of a C program compiled by Emscripten, and the WebAssembly module that the JavaScript package embeds.
@@ -68,7 +70,8 @@ enum rms_rule {
  * operations of a clip and may move by its last bit, as in TensorFlow. */
 enum rms_step_flags {
   RMS_UNSCALE = 1,               /* divide every gradient by loss_scale */
-  RMS_HOLD = 2,                  /* only add to the accumulators, which every tensor with a gradient must have: no update */
+  RMS_HOLD = 2,                  /* only add to the accumulators, which every tensor with a gradient must have: no update;
+                                    not with RMS_PREPARED */
   RMS_DECAY_WEIGHTS = 4,         /* decoupled weight decay */
   RMS_DECAY_GRADIENTS = 8,       /* L2: weight decay added to the gradient */
   RMS_OVERWRITE = 16,            /* after averaging, copy the averages into the values */
@@ -87,10 +90,11 @@ enum rms_tensor_flags {
   RMS_KEEP_GRADIENT = 2 /* and from clipping: its gradient is clipped already */
 };
 
-/* One tensor of the model. Each array holds `length` elements of `dtype` and is aligned as one element at least;
- * no two arrays of a call overlap, but that gradients are only read: one may be another's, or the value itself. A NULL pointer switches its part of the rule off. */
+/* One tensor of the model. Each array holds `length` elements of `dtype`, 0 or more, of any kind (NaN,
+ * infinite, subnormal), and is aligned as one element at least; no two arrays of a call overlap, but that gradients are
+ * only read: one may be another's, or the value itself. A NULL pointer switches its part of the rule off. */
 typedef struct rms_tensor {
-  void *value;          /* in/out: the weights */
+  void *value;          /* in/out: the weights; not NULL where gradient or average is not */
   const void *gradient; /* in: NULL if there is none in this step; then only average and overwrite are done (by the rule of
                            Keras 2.11 neither), and an accumulator becomes 0 as those of the updated tensors do */
   void *mean_square;    /* in/out: starts at 0 */
@@ -98,7 +102,8 @@ typedef struct rms_tensor {
   void *momentum;       /* in/out: starts at 0; NULL: no momentum */
   void *average;        /* in/out: exponential moving average of the weights; NULL: none */
   void *accumulator;    /* in/out: starts at 0; NULL: gradients are used at once */
-  void *update;         /* out: what would be added to the value, which then stays as it is; NULL: add it */
+  void *update;         /* out: what would be added to the value, which then stays as it is, and the average too; NULL:
+                           add it */
   const int32_t *indices; /* in: the rows of the value, each once, that the rows of the gradient belong to: only these are
                              updated; then no average and no accumulator. NULL: the gradient has the value's length */
   size_t length;
@@ -138,7 +143,7 @@ void rms_step(const rms_step_options *options, const rms_tensor *tensors, size_t
  *
  * The elements of all tensors are numbered through in list order; those from `first` up to, not including, `last` are
  * updated. Ranges that cover every element once give the bits of rms_step, whatever the order and the cuts.
- * Precondition: with a norm clip, rms_sum_squares has been called with the same arguments, or what stands for it. */
+ * Preconditions: first <= last; with a norm clip, rms_sum_squares has been called with the same arguments, or what stands for it. */
 void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first, size_t last);
 
 /* rms_prepare - gradients unscaled and accumulated, for callers that change them before the step
@@ -164,7 +169,7 @@ void rms_sum_squares(const rms_step_options *options, const rms_tensor *tensors,
  * leaves[its number], of the element type. Returns how many leaves there are; with first equal to last nothing is summed
  * and leaves may be NULL. Ranges that cover every leaf once, and then rms_join_sum_squares, give the bits of
  * rms_sum_squares.
- * Precondition: all tensors have one dtype. */
+ * Preconditions: first <= last; all tensors have one dtype. */
 size_t rms_sum_squares_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first,
                              size_t last, void *leaves);
 
@@ -183,7 +188,7 @@ void rms_average(const rms_step_options *options, const rms_tensor *tensors, siz
  *
  * In place: the first rows of values[count][row_length] and the first of indices[count] become the sums and their
  * indices, in the order of first occurrence; returns how many there are. places is scratch, one for each row that an
- * index can name. Sums start at +0 and run in list order, as TensorFlow's unsorted_segment_sum. */
+ * index can name; no index is negative. Sums start at +0 and run in list order, as TensorFlow's unsorted_segment_sum. */
 size_t rms_merge_rows(uint32_t dtype, void *values, int32_t *indices, int32_t *places, size_t count, size_t row_length);
 
 /* rms_all_finite - 1 if no gradient of the list holds an infinity or a NaN, else 0

@@ -1,6 +1,6 @@
 /**
- * bfloat16: the upper half of a float32. Gradients travel in it at half the bytes, and what rounding takes from one step
- * is given back in the next ("error feedback", Seide et al., 1-bit stochastic gradient descent, Interspeech 2014).
+ * bfloat16: the upper half of a float32. Gradients travel in it at half the bytes, and what rounding takes from one
+ * step is given back in the next ("error feedback", Seide et al., 1-bit stochastic gradient descent, Interspeech 2014).
  */
 
 const WORD = new Float32Array(1);

@@ -2,9 +2,9 @@
  * Rounds in which every replica of a fixed group gives a buffer and gets back what became of all of them.
  *
  * Rank 0 combines, in the order of ranks, and sends one result. So all replicas take the same bits, each of the others
- * sends and receives one buffer, and a round has one moment of decision: rank 0 publishes the result of a whole round or
- * of none. Whoever can't go on publishes why before that, and the round is given up by all. A later round of the same step
- * may succeed: rounds are told apart by the number of attempts that were given up before.
+ * sends and receives one buffer, and a round has one moment of decision: rank 0 publishes the result of a whole round
+ * or of none. Whoever can't go on publishes why before that, and the round is given up by all. A later round of the
+ * same step may succeed: rounds are told apart by the number of attempts that were given up before.
  */
 import { GroupError, Pending } from './nats-bus.js';
 import { chunkLength, framesOf, readFrame } from './nats-frames.js';

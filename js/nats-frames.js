@@ -121,7 +121,11 @@ export class Seal {
   #key;
   #sender = Math.random();
   #count = 0;
-  /** The last count by subject and sender: a message that comes again is somebody else's. @type {Map<string, number>} */
+  /**
+   * The last count by subject and sender: a message that comes again is somebody else's.
+   *
+   * @type {Map<string, number>}
+   */
   #last = new Map();
 
   /** @param {string | undefined} secret */

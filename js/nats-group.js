@@ -211,7 +211,8 @@ export class Group {
 
   /** @param {State} optimizer */
   async #beLetIn(optimizer) {
-    await this.#until(2 * this.#bus.timeout, () => this.#view !== undefined,
+    // The others may be regrouping, which takes up to four time-outs.
+    await this.#until(6 * this.#bus.timeout, () => this.#view !== undefined,
       'the group did not let this replica in (do its members call synchronize, and have they a store?)', () => {
         this.#say({ type: 'wait', group: this.#host?.id });
       });

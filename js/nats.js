@@ -8,8 +8,8 @@
  *     … await optimizer.stepAsync();
  *
  * The connection is the caller's: servers, credentials, TLS and reconnects are NATS's. Here is which bytes replicas
- * send each other, and what happens when one of them fails: all others get a GroupError, and weights, slots and counters
- * are as after the last whole step.
+ * send each other, and what happens when one of them fails: all others get a GroupError, and weights, slots and
+ * counters are as after the last whole step.
  */
 import { finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { compress, decompress } from './bfloat16.js';
@@ -42,7 +42,7 @@ export { join } from './nats-group.js';
  * @typedef {F & { close: () => void, traffic: Traffic }} Counted `close` ends its subscriptions, not the connection
  */
 /**
- * @typedef {object} Averaged what parameters are read from and written to: an RMSprop, or the same for a toolkit's model
+ * @typedef {object} Averaged what weights are read from and written to: an RMSprop, or the same for a toolkit's model
  * @property {() => Float32Array} exportParameters
  * @property {(flat: Float32Array) => void} importParameters
  * @property {number} [iterations]
@@ -58,7 +58,8 @@ const PLACE = [...BUS_OPTIONS, 'rank', 'size'];
  *   reduction?: 'mean' | 'sum',
  *   weight?: () => number,
  *   compression?: 'bfloat16' | null,
- * }} options `reduction`: default 'mean'. `weight`: of this replica's gradients in the mean, asked in each step, such as
+ * }} options `reduction`: default 'mean'. `weight`: of this replica's gradients in the mean, asked in each step, such
+ * as
  *   the examples of its batch; default 1. `compression`: gradients and their mean travel as bfloat16, and what rounding
  *   takes away is added in the next step; default null
  * @returns {Counted<(flat: Float32Array, info: AggregateInfo) => Promise<void>>} for `aggregateGradients`

@@ -49,7 +49,6 @@ async function writeCommonJs() {
     const { code } = await transform(source, {
       format: 'cjs',
       target: 'node18',
-      minifyWhitespace: true,
       ...(hasUrl && {
         define: { 'import.meta.url': 'importMetaUrl' },
         banner: 'const importMetaUrl=require("node:url").pathToFileURL(__filename).href;',

@@ -1,7 +1,7 @@
 /* The public entry points: what goes to which kernel. */
+#include "contract.h"
 #include "kernels.h"
 
-#include <assert.h>
 #include <math.h>
 
 /* How many elements a tensor's gradient has. */
@@ -43,32 +43,13 @@ static size_t gradient_length(const rms_tensor *tensor) {
 #endif
 #include "typed_step.h"
 
-/* ---- Contract ---- */
-
-enum { CLIPS_BY_NORM = RMS_CLIP_BY_NORM | RMS_CLIP_BY_GLOBAL_NORM };
-
-/* Every argument is used where NDEBUG removes the assertions, too. */
-static void check(const rms_step_options *options, const rms_tensor *tensor) {
-  assert(options->rule <= RMS_RULE_OPTAX_OUTSIDE);
-  assert((options->flags & CLIPS_BY_NORM) != CLIPS_BY_NORM);
-  assert(tensor->dtype <= RMS_FLOAT64);
-  assert(tensor->value != NULL || tensor->length == 0);
-  assert(tensor->gradient == NULL || tensor->mean_square != NULL || tensor->length == 0);
-  assert(!(options->flags & RMS_HOLD) || tensor->gradient == NULL || tensor->accumulator != NULL);
-  assert(options->rule != RMS_RULE_KERAS_2_11 || tensor->accumulator == NULL);
-  assert(tensor->indices == NULL || (tensor->accumulator == NULL && tensor->average == NULL));
-  (void)options;
-  (void)tensor;
-}
-
 /* ---- Entry points ---- */
 
 void rms_sum_squares(const rms_step_options *options, const rms_tensor *tensors, size_t count) {
-  assert(options->sum_squares != NULL);
-  for (size_t k = 0; k < count; k++) {
-    check(options, &tensors[k]);
-    assert(tensors[k].dtype == tensors[0].dtype);
-  }
+  assert(tensors != NULL || count == 0);
+  check_options(options);
+  check_sums(options, tensors, count);
+  for (size_t k = 0; k < count; k++) check_arrays(&tensors[k]);
   if (count == 0) return;
   if (tensors[0].dtype == RMS_FLOAT64) sum_squares_f64(options, tensors, count);
   else sum_squares_f32(options, tensors, count);
@@ -76,27 +57,33 @@ void rms_sum_squares(const rms_step_options *options, const rms_tensor *tensors,
 
 size_t rms_sum_squares_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first,
                              size_t last, void *leaves) {
-  for (size_t k = 0; k < count; k++) {
-    check(options, &tensors[k]);
-    assert(tensors[k].dtype == tensors[0].dtype);
-  }
-  assert(first >= last || leaves != NULL);
+  assert(tensors != NULL || count == 0);
+  assert(first <= last);
+  check_options(options);
+  check_leaves(tensors, count, first < last, leaves);
+  for (size_t k = 0; k < count; k++) check_arrays(&tensors[k]);
   if (count == 0) return 0;
   if (tensors[0].dtype == RMS_FLOAT64) return sum_squares_range_f64(options, tensors, count, first, last, leaves);
   return sum_squares_range_f32(options, tensors, count, first, last, leaves);
 }
 
 void rms_join_sum_squares(const rms_step_options *options, const rms_tensor *tensors, size_t count, const void *leaves) {
-  assert(options->sum_squares != NULL);
+  assert(tensors != NULL || count == 0);
+  check_options(options);
+  check_sums(options, tensors, count);
+  check_leaves(tensors, count, 1, leaves);
+  for (size_t k = 0; k < count; k++) check_arrays(&tensors[k]);
   if (count == 0) return;
   if (tensors[0].dtype == RMS_FLOAT64) join_sums_f64(options, tensors, count, leaves);
   else join_sums_f32(options, tensors, count, leaves);
 }
 
 void rms_average(const rms_step_options *options, const rms_tensor *tensors, size_t count) {
+  assert(tensors != NULL || count == 0);
+  check_options(options);
   for (size_t k = 0; k < count; k++) {
     const rms_tensor *tensor = &tensors[k];
-    check(options, tensor);
+    check_average(tensor);
     if (!tensor->average) continue;
     if (tensor->dtype == RMS_FLOAT64) average_f64(options, tensor, 0, tensor->length);
     else average_f32(options, tensor, 0, tensor->length);
@@ -104,14 +91,21 @@ void rms_average(const rms_step_options *options, const rms_tensor *tensors, siz
 }
 
 void rms_prepare(const rms_step_options *options, const rms_tensor *tensors, size_t count, void *out) {
-  for (size_t k = 0; k < count; k++) assert(tensors[k].dtype == tensors[0].dtype && tensors[k].indices == NULL);
+  assert(tensors != NULL || count == 0);
+  check_options(options);
+  check_prepared(tensors, count, out);
+  for (size_t k = 0; k < count; k++) check_arrays(&tensors[k]);
   if (count == 0) return;
   if (tensors[0].dtype == RMS_FLOAT64) prepare_f64(options, tensors, count, out);
   else prepare_f32(options, tensors, count, out);
 }
 
 void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first, size_t last) {
+  assert(tensors != NULL || count == 0);
+  assert(first <= last);
+  check_options(options);
   uint32_t clips = options->flags & RMS_HOLD ? 0 : options->flags & CLIPS_BY_NORM;
+  if (clips) check_sums(options, tensors, count);
   double norm = 1; /* holds a float as it is */
   if (clips & RMS_CLIP_BY_GLOBAL_NORM && count > 0) {
     size_t gradients = 0;
@@ -124,7 +118,7 @@ void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_
   for (size_t k = 0; k < count && start < last; k++) {
     const rms_tensor *tensor = &tensors[k];
     int is_float64 = tensor->dtype == RMS_FLOAT64;
-    check(options, tensor);
+    check_tensor(options, tensor);
     if (clips & RMS_CLIP_BY_NORM && tensor->gradient) {
       const void *sums = options->sum_squares;
       norm = is_float64 ? norm_of_tensor_f64(((const double *)sums)[with_gradient], options->clip_norm)
@@ -143,12 +137,15 @@ void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_
 }
 
 void rms_step(const rms_step_options *options, const rms_tensor *tensors, size_t count) {
+  check_options(options);
   if (options->flags & CLIPS_BY_NORM && !(options->flags & RMS_HOLD)) rms_sum_squares(options, tensors, count);
   rms_range(options, tensors, count, 0, SIZE_MAX);
 }
 
 int rms_all_finite(const rms_tensor *tensors, size_t count) {
+  assert(tensors != NULL || count == 0);
   for (size_t k = 0; k < count; k++) {
+    check_arrays(&tensors[k]);
     if (!tensors[k].gradient) continue;
     if (!(tensors[k].dtype == RMS_FLOAT64 ? all_finite_f64(&tensors[k]) : all_finite_f32(&tensors[k]))) return 0;
   }
@@ -156,7 +153,7 @@ int rms_all_finite(const rms_tensor *tensors, size_t count) {
 }
 
 size_t rms_merge_rows(uint32_t dtype, void *values, int32_t *indices, int32_t *places, size_t count, size_t row_length) {
-  assert(dtype <= RMS_FLOAT64);
+  check_rows(dtype, values, indices, places, count, row_length);
   if (dtype == RMS_FLOAT64) return merge_rows_f64(values, indices, places, count, row_length);
   return merge_rows_f32(values, indices, places, count, row_length);
 }

@@ -47,9 +47,13 @@ const steps = [
     commands: [
       ['cmake', '-S', '.', '-B', 'build/test', '-G', 'Ninja'],
       ['cmake', '--build', 'build/test'],
-      ['ctest', '--test-dir', 'build/test', '--output-on-failure'],
+      ['ctest', '--test-dir', 'build/test', '--output-on-failure', '--parallel', '2'],
     ],
   },
+  // Three of each area, chosen by a seed: a mutant that a change of the code makes to be chosen has to be noticed, too.
+  { name: 'mutants', commands: [node('tests/mutate.js', '--count', '3', '--seed', '1')] },
+  { name: 'coverage', commands: [node('tests/coverage.js')] },
+  { name: 'fuzz', commands: [node('tests/fuzz.js', '--seconds', '20', '--seed', '1', '--fresh')] },
   {
     name: 'Node, SIMD kernels',
     commands: [nodeTests('unit', 'failure', 'golden', 'toolkits', 'python', 'interop')],

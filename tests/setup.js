@@ -10,15 +10,17 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installManifest } from '../web-demo/install.js';
+import { canFuzz } from './native/lib-fuzzer.js';
 import { python, pythonFolder } from './python/python.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
- * What must be on the machine: a command that succeeds where it is, the Debian packages that bring it, and what for.
+ * What must be on the machine: a command that succeeds where it is, the Debian packages that bring it, and what for; a
+ * name, where it is not the command's.
  * Without one that only `skips`, those tests are skipped; without another there is no testing.
  *
- * @type {{ command: string[], packages: string[], why: string, skips?: boolean }[]}
+ * @type {{ command: string[], packages: string[], why: string, name?: string, skips?: boolean }[]}
  */
 const programs = [
   { command: ['emcc', '--version'], packages: ['emscripten'], why: 'compiles the WebAssembly modules' },
@@ -29,7 +31,7 @@ const programs = [
   { command: ['g++', '--version'], packages: ['g++'], why: 'compiles the C++ programs that use the library', skips: true },
   { command: ['clang++', '--version'], packages: ['clang'], why: 'compiles them once more', skips: true },
   {
-    command: ['gcc', '-m32', '-shared', '-o', '/dev/null', '-x', 'c', '/dev/null'],
+    command: ['gcc', '-m32', '-fsyntax-only', '-include', 'stdint.h', '-x', 'c', '/dev/null'],
     packages: ['gcc-multilib', 'g++-multilib'],
     why: 'compiles them for 32 bits',
     skips: true,
@@ -38,6 +40,20 @@ const programs = [
     command: ['python3', '-c', 'import venv, ensurepip'],
     packages: ['python3', 'python3-venv'],
     why: "runs the checks against Python's own safetensors",
+    skips: true,
+  },
+  {
+    command: canFuzz('clang'),
+    packages: ['clang', 'libclang-rt-dev'],
+    why: 'fuzzes the C interface',
+    name: "clang's libFuzzer",
+    skips: true,
+  },
+  { command: ['llvm-profdata', 'merge', '--help'], packages: ['llvm'], why: 'counts which lines of C the tests reach', skips: true },
+  {
+    command: ['valgrind', '--version'],
+    packages: ['valgrind', 'libc6-dbg'],
+    why: 'runs the native tests under memcheck',
     skips: true,
   },
   { command: ['chromium', '--version'], packages: ['chromium'], why: 'runs the tests in a browser', skips: true },
@@ -87,7 +103,7 @@ function requireNode() {
 function installPrograms() {
   const missing = programs.filter(({ command }) => !succeeds(command));
   if (missing.length === 0) return;
-  for (const { command: [name], why } of missing) console.log(`${name} is missing: it ${why}`);
+  for (const { command, name = command[0], why } of missing) console.log(`${name} is missing: it ${why}`);
 
   const [needed, others] = [false, true].map((skips) => missing.filter((program) => skips === !!program.skips));
   const install = ['apt-get', 'install', '--yes', '--no-install-recommends'];
@@ -102,7 +118,7 @@ function installPrograms() {
   const absent = needed.filter(({ command }) => !succeeds(command));
   if (absent.length === 0) return;
   throw new Error([
-    `${absent.map(({ command: [name] }) => name).join(', ')} must be installed. On Debian or Ubuntu:`,
+    `${absent.map(({ command, name = command[0] }) => name).join(', ')} must be installed. On Debian or Ubuntu:`,
     `  sudo apt-get update && sudo ${[...install, ...packagesOf(absent)].join(' ')}`,
     'Elsewhere: by the package manager, Emscripten by its own installer, emsdk. Then run this again.',
   ].join('\n'));

@@ -21,12 +21,17 @@ export const ORDER = 1;
 /**
  * The batches of one epoch after the other, each epoch in an order of its own; or of each batch a share, where several
  * train on one batch together.
+ *
+ *     const batch = batches.current();
+ *     …
+ *     batches.advance();
  */
 export class Batches {
   #examples;
   #size;
-  #share;
   #order;
+  /** How often the order was shuffled: once for each epoch that has begun. */
+  #shuffles = 0;
   #random;
   #inputs;
   #labels;
@@ -37,12 +42,10 @@ export class Batches {
    * @param {Examples} examples
    * @param {number} size examples per batch; the last of an epoch takes what is left
    * @param {number} seed
-   * @param {{ index: number, of: number }} [share] which of how many; default: all of it
    */
-  constructor(examples, size, seed, { index, of } = { index: 0, of: 1 }) {
+  constructor(examples, size, seed) {
     this.#examples = examples;
     this.#size = size;
-    this.#share = { index, of };
     this.#random = new Random(seed, ORDER);
     this.#order = Uint32Array.from({ length: examples.count }, (_, i) => i);
     this.#inputs = new Float32Array(size * examples.rows * examples.columns);
@@ -66,35 +69,35 @@ export class Batches {
     return epochs * this.#examples.count + (this.#made % this.#stepsPerEpoch) * this.#size;
   }
 
-  /** @returns {Batch} the next; its `step` equals `stepsPerEpoch` at the end of an epoch */
-  next() {
+  /**
+   * Makes the batch of this place, as often as it is asked for.
+   *
+   * @param {{ index: number, of: number }} [share] which of how many; default: all of it
+   * @returns {Batch} its `step` equals `stepsPerEpoch` at the end of an epoch
+   */
+  current({ index, of } = { index: 0, of: 1 }) {
+    for (; this.#shuffles * this.#stepsPerEpoch <= this.#made; this.#shuffles++) this.#random.shuffle(this.#order);
     const step = this.#made % this.#stepsPerEpoch;
-    if (step === 0) this.#random.shuffle(this.#order);
     const first = step * this.#size;
     const count = Math.min(this.#size, this.#examples.count - first);
-    const { index, of } = this.#share;
     const begin = Math.floor((count * index) / of);
     const own = Math.floor((count * (index + 1)) / of) - begin;
     fillBatch(this.#inputs, this.#labels, this.#examples, this.#order, first + begin, own);
-    this.#made += 1;
     return {
       inputs: this.#inputs.subarray(0, own * this.#examples.rows * this.#examples.columns),
       labels: this.#labels.subarray(0, own),
       count,
-      epoch: Math.ceil(this.#made / this.#stepsPerEpoch),
+      epoch: Math.floor(this.#made / this.#stepsPerEpoch) + 1,
       step: step + 1,
     };
   }
 
   /**
-   * Takes a fresh place to where another one was after `made` batches.
+   * Goes on to the next place, or to another.
    *
-   * @param {number} made at least as many as have been made
+   * @param {number} [made] how many batches come before it; not in an epoch before the present one
    */
-  skipTo(made) {
-    while (this.#made < made) {
-      if (this.#made % this.#stepsPerEpoch === 0) this.#random.shuffle(this.#order);
-      this.#made += Math.min(made - this.#made, this.#stepsPerEpoch - (this.#made % this.#stepsPerEpoch));
-    }
+  advance(made = this.#made + 1) {
+    this.#made = made;
   }
 }

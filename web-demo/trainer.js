@@ -24,10 +24,15 @@ import { Model } from './model.js';
  */
 /**
  * @typedef {object} Part of a run that several trainers make together, each on its share of every batch
- * @property {number} index of this trainer, from 0
+ * @property {number} index of this trainer, from 0; asked at each step, like `of`
  * @property {number} of how many there are
- * @property {(gradients: Float32Array, weight: number, loss: number) => number} average makes the gradients, in place,
- *   the weighted sum of all trainers' and returns that of their losses
+ * @property {(gradients: Float32Array, weight: number, loss: number, step: number) => number | Promise<number>} average
+ *   makes the gradients, in place, the weighted sum of all trainers' and returns that of their losses; an asynchronous
+ *   one is for `stepAsync`
+ */
+/**
+ * @typedef {{ batch: import('./batches.js').Batch, start: number, beforeUpdate: number }} Begun a step; times in
+ *   milliseconds
  */
 /**
  * @typedef {object} Step
@@ -88,6 +93,7 @@ export class Trainer {
   #model;
   #optimizer;
   #batches;
+  #part;
   /** The test images as the model takes them, made at the first evaluation. @type {Float32Array | undefined} */
   #testInputs;
   /** Of the epoch so far. */
@@ -117,7 +123,8 @@ export class Trainer {
     const { epochs, batch, hidden, learningRate, rho, momentum, centered, ema, weightDecay, seed } = this.#settings;
     this.#test = test;
     this.#model = new Model({ layers: [train.rows * train.columns, ...hidden, 10], batch, seed, memory });
-    this.#batches = new Batches(train, batch, seed, part);
+    this.#batches = new Batches(train, batch, seed);
+    this.#part = part;
     const total = epochs * this.#batches.stepsPerEpoch;
     const warmupSteps = Math.floor(total * WARMUP);
     const schedule = new schedules.CosineDecay({
@@ -136,8 +143,11 @@ export class Trainer {
         ...(weightDecay > 0 ? { weightDecay } : {}),
         ...(ema === null ? {} : { useEma: true, emaMomentum: ema }),
         ...(part && {
-          aggregateGradients: (gradients) => {
-            this.#loss = part.average(gradients, this.#weight, this.#loss);
+          aggregateGradients: (/** @type {Float32Array} */ gradients, /** @type {{ step: number }} */ { step }) => {
+            const result = part.average(gradients, this.#weight, this.#loss, step);
+            if (typeof result !== 'number') return result.then((loss) => { this.#loss = loss; });
+            this.#loss = result;
+            return undefined;
           },
         }),
         name: 'rmsprop', // not numbered, so that equal runs save equal files
@@ -157,6 +167,11 @@ export class Trainer {
   /** @returns {Model} */
   get model() {
     return this.#model;
+  }
+
+  /** @returns {RMSprop} */
+  get optimizer() {
+    return this.#optimizer;
   }
 
   /** @returns {number} */
@@ -195,28 +210,55 @@ export class Trainer {
    * @returns {Step} what came of it; its `step` equals `stepsPerEpoch` at the end of an epoch
    */
   step() {
+    const begun = this.#begin();
+    this.#optimizer.step();
+    return this.#end(begun);
+  }
+
+  /**
+   * `step`, with a part whose `average` is asynchronous. When that fails, the next call makes the same step again.
+   *
+   * @returns {Promise<Step>}
+   */
+  async stepAsync() {
+    const begun = this.#begin();
+    await this.#optimizer.stepAsync();
+    return this.#end(begun);
+  }
+
+  /** Goes on where the optimizer is, which has loaded the state of another trainer with the same settings. */
+  resume() {
+    this.#batches.advance(this.#optimizer.iterations);
+    this.#examplesSummed = this.#lossSum = 0;
+  }
+
+  /** @returns {Begun} */
+  #begin() {
     if (this.done) throw new Error(`all ${this.#settings.epochs} epochs are over`);
     const start = performance.now();
-    const { inputs, labels, count, epoch, step } = this.#batches.next();
-    if (step === 1) this.#examplesSummed = this.#lossSum = 0;
-    this.#computeGradients(inputs, labels, count);
-    const beforeUpdate = performance.now();
-    this.#optimizer.step();
+    const batch = this.#batches.current(this.#part);
+    this.#computeGradients(batch);
+    return { batch, start, beforeUpdate: performance.now() };
+  }
+
+  /**
+   * @param {Begun} begun whose update is made
+   * @returns {Step}
+   */
+  #end({ batch: { count, epoch, step }, start, beforeUpdate }) {
+    this.#batches.advance();
     const loss = this.#loss;
     const end = performance.now();
     this.#optimizerSeconds += (end - beforeUpdate) / 1000;
     this.#seconds += (end - start) / 1000;
+    if (step === 1) this.#examplesSummed = this.#lossSum = 0;
     this.#examplesSummed += count;
     this.#lossSum += loss * count;
     return { epoch, step, loss, meanLoss: this.#lossSum / this.#examplesSummed, rate: this.#rate };
   }
 
-  /**
-   * @param {Float32Array} inputs of the own share
-   * @param {Uint8Array} labels of the own share
-   * @param {number} count how many examples the whole batch has
-   */
-  #computeGradients(inputs, labels, count) {
+  /** @param {import('./batches.js').Batch} batch */
+  #computeGradients({ inputs, labels, count }) {
     this.#weight = labels.length / count;
     this.#loss = 0;
     if (labels.length > 0) this.#loss = this.#model.lossAndGradients(inputs, labels);

@@ -141,15 +141,14 @@ function driverOf(session, stop) {
 
     async setViewport(width, height) {
       const inner = async () => /** @type {number[]} */ (await session.executeScript('return [innerWidth, innerHeight]'));
-      // What the window has around its page is seen once it has a size.
+      // How much the window has around its page is not known, and it takes a new size at its leisure.
       const window = session.manage().window();
-      await window.setRect({ x: 0, y: 0, width, height });
-      const [innerWidth, innerHeight] = await inner();
-      await window.setRect({ x: 0, y: 0, width: 2 * width - innerWidth, height: 2 * height - innerHeight });
-      for (let tries = 0; tries < 100; tries++) {
+      for (let tries = 0; tries < 30; tries++) {
         const [w, h] = await inner();
         if (w === width && h === height) return;
-        await new Promise((done) => setTimeout(done, 20));
+        const rect = await window.getRect();
+        await window.setRect({ x: 0, y: 0, width: rect.width + width - w, height: rect.height + height - h });
+        await new Promise((done) => setTimeout(done, 100));
       }
       throw new Error(`the viewport did not become ${width} x ${height}, but ${(await inner()).join(' x ')}`);
     },

@@ -152,7 +152,7 @@ const NARROW = ['-m32', '-msse2', '-mfpmath=sse'];
 const compilers = [
   { name: 'gcc', c: 'gcc', cxx: 'g++', library: 'native', flags: [] },
   { name: 'clang', c: 'clang', cxx: 'clang++', library: 'native', flags: [] },
-  { name: 'gcc, 32-bit', c: 'gcc', cxx: 'g++', library: 'narrow', flags: NARROW },
+  { name: 'gcc for 32 bits', c: 'gcc', cxx: 'g++', library: 'narrow', flags: NARROW },
   { name: 'Emscripten', c: 'emcc', cxx: 'em++', library: 'Emscripten', flags: [] },
 ];
 const languages = [
@@ -209,7 +209,7 @@ for (const { name, c, cxx, library, flags } of compilers) {
       ]);
       printed.set(`${name}, ${language}, pkg-config`, run([...start, program]));
       const version = run([compiler, ...(c === 'gcc' ? ['-dumpfullversion'] : []), '-dumpversion']).trim();
-      record({ group: 'C and C++', name: `${name}: ${language}`, versions: [version] });
+      record({ group: 'C and C++', name: `${name}, ${language} by find_package and by pkg-config`, versions: [version] });
     });
   }
 }

@@ -9,7 +9,9 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { modules } from '../../js/generated/rmsprop.js';
 import { sharing } from '../../js/module.js';
+import { readme } from '../documents.js';
 import { root, tarball } from './projects.js';
+import { rows } from './rows.js';
 
 /** @type {{ size: number, unpackedSize: number, files: { path: string }[] }} */
 const report = JSON.parse(readFileSync(join(dirname(tarball), 'report.json'), 'utf8'));
@@ -26,14 +28,16 @@ function unpacked(path) {
 }
 
 /** The entries: what can be imported. */
-const entries = ['index', 'jax', 'legacy', 'nats', 'optax', 'tfjs', 'threads', 'torch', 'v1'];
+const entries = [
+  'index', 'jax', 'keras-files', 'legacy', 'nats', 'node', 'optax', 'storage', 'tfjs', 'tfjs-files', 'threads', 'torch', 'v1',
+];
 /** The rest of js/, one file a concept. */
 const parts = [
-  'arena', 'bfloat16', 'check', 'checkpoint', 'clip', 'engine', 'generated/rmsprop', 'gradients', 'hosts', 'jax-arrays', 'jax-kernel',
-  'jax-operations', 'jax-saved', 'keras-options', 'keras-rows', 'keras-step', 'lock', 'loss-scale', 'math', 'memory', 'module',
-  'naming', 'nats-bus', 'nats-channel', 'nats-frames', 'nats-group', 'optax-options', 'optax-schedules', 'optax-state', 'rmsprop',
-  'safetensors', 'schedule-marker', 'schedules', 'tensor', 'tfjs-copies', 'tfjs-kernels', 'tfjs-operations', 'tfjs-state', 'tfjs-wasm',
-  'torch-clip', 'torch-schedulers', 'tree', 'updates', 'wait', 'work', 'worker',
+  'abort', 'arena', 'bfloat16', 'check', 'checkpoint', 'clip', 'engine', 'generated/rmsprop', 'gradients', 'growing-checkpoint',
+  'hosts', 'jax-arrays', 'jax-kernel', 'jax-operations', 'jax-saved', 'keras-options', 'keras-rows', 'keras-step', 'lock', 'loss-scale',
+  'math', 'memory', 'module', 'naming', 'nats-bus', 'nats-channel', 'nats-frames', 'nats-group', 'optax-options', 'optax-schedules',
+  'optax-state', 'rmsprop', 'safetensors', 'schedule-marker', 'schedules', 'state-dict', 'tensor', 'tfjs-copies', 'tfjs-kernels',
+  'tfjs-operations', 'tfjs-state', 'tfjs-wasm', 'torch-clip', 'torch-schedulers', 'tree', 'updates', 'wait', 'work', 'worker',
 ];
 const expected = [
   'CMakeLists.txt', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json',
@@ -91,4 +95,12 @@ test('`npm publish --dry-run` says nothing but notices', () => {
   assert.equal(status, 0, stderr);
   const told = stderr.split('\n').filter((line) => !line.includes('requires you to be logged in')); // nobody is, in a test
   assert.doesNotMatch(told.join('\n'), /npm (warn|error)/i);
+});
+
+test("the README's table names every consumer", () => {
+  const [, table] = /** @type {RegExpExecArray} */ (/<!-- consumers.*?-->\n(.*?)<!-- end of consumers -->/s.exec(readme));
+  for (const { name } of rows({ bits: '', tarball })) {
+    const [subject, ...ways] = name.split(', ');
+    assert.ok(table.split('\n').some((line) => line.includes(`| ${subject} |`) && line.includes(ways.join(', '))), name);
+  }
 });

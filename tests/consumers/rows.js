@@ -104,7 +104,8 @@ const runtimes = [
     name: 'Deno, threads', of: ['@deno/linux-x64-glibc'], files: { 'main.mjs': `${threadedEsm}console.log(bits);\n` },
     commands: [[tool('@deno/linux-x64-glibc/deno'), 'run', '--allow-read', '--no-remote', '--node-modules-dir=manual', 'main.mjs']],
   },
-  worker('workerd, plain import', 'workerd,worker,browser', IMPORT_ALL),
+  // Without the one that keeps files.
+  worker('workerd, plain import', 'workerd,worker,browser', IMPORT_ALL.replace("import 'rmsprop-wasm/node';\n", '')),
   worker('workerd, configure({ module })', 'worker,browser', [
     `import { configure, ${NAMES} } from 'rmsprop-wasm';\n`,
     "import module from 'rmsprop-wasm/rmsprop.wasm';\n",
@@ -250,7 +251,7 @@ const modulesAt = './node_modules/rmsprop-wasm';
 /** @type {Pick<Row, 'name' | 'files'>[]} */
 const scripted = [
   {
-    name: 'page with an import map',
+    name: 'page, with an import map',
     files: {
       'index.html': html(`<script type="importmap">{ "imports": { "rmsprop-wasm": "${modulesAt}/js/index.js" } }</script>`
         + '<script type="module" src="main.js"></script>'),
@@ -258,7 +259,7 @@ const scripted = [
     },
   },
   {
-    name: 'classic script',
+    name: 'page, by a classic script',
     files: {
       'index.html': html(`<script src="${modulesAt}/dist/rmsprop.global.js"></script>`
         + `<script>${FUNCTION}${SHOW}program(rmspropWasm);</script>`),
@@ -370,7 +371,7 @@ const compilers = ['5.0', '5.9', '6', '7'].map((version) => {
   const tsc = [node(24), tool(`typescript-${version}/${version === '7' ? 'bin/tsc' : 'lib/tsc.js'}`)];
   return {
     group: 'TypeScript',
-    name: `TypeScript ${version}: nodenext, bundler, node16 from CommonJS`,
+    name: `TypeScript ${version}, nodenext, bundler, and node16 from CommonJS`,
     of: [`typescript-${version}`],
     quick: version === '5.0' || version === '7',
     files: {

@@ -2,19 +2,23 @@
  * Replicas over a real nats-server: equal bits on all, the numbers of a single process, and what happens when one fails.
  */
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
+import { execFile, fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { Objm } from '@nats-io/obj';
+import { connect } from '@nats-io/transport-node';
 import { GroupError, allReduce, federated, join, localSgd } from 'rmsprop-wasm/nats';
 import { Random } from '../../web-demo/random.js';
 import { BATCH, Learner, connections, openStore } from './replicas.js';
-import { noServer, startServer } from './server.js';
+import { noServer, startServer } from '../../web-demo/distributed/server.js';
 
 /** @typedef {import('@nats-io/nats-core').NatsConnection} NatsConnection */
 /** @typedef {Awaited<ReturnType<typeof join>>} Group */
 
 const skip = noServer;
-/** @type {import('./server.js').Server} */
+/** @type {import('../../web-demo/distributed/server.js').Server} */
 let server;
 /** @type {NatsConnection[]} */
 let four;
@@ -88,7 +92,7 @@ async function failing({ learners, groups: members }, ranks, reason) {
   assert.deepEqual(learners.map((learner) => learner.hash()), states);
 }
 
-test('300 steps on three replicas: equal hashes after every step, and the bits of one process that accumulates over the three parts', { skip },
+test('300 steps on three replicas: equal hashes after each, and the bits of one process that accumulates over the parts', { skip },
   async () => {
     const group = groupName();
     const replicas = four.slice(0, 3).map((connection, rank) =>
@@ -139,7 +143,7 @@ test('the loss is that of a single process fed the whole batches, to rounding', 
   assert.ok(allowed < 1e-3, 'the twin itself stays close, or this says nothing');
 });
 
-test('property: any length, number of replicas, reduction and payload limit give the sum in the order of ranks, bit for bit', { skip }, async () => {
+test('property: any length, replicas, reduction and payload limit give the sum in the order of ranks, bit for bit', { skip }, async () => {
   const seed = 20261124;
   const random = new Random(seed);
   for (const maxPayload of [1024, 4096, 65536]) {
@@ -211,7 +215,7 @@ test('bfloat16 halves the bytes, replicas stay equal, and what rounding takes aw
   assert.ok(ratio < 0.51, `${ratio}`);
 });
 
-test('a corrupt message, one of another length and one of another step fail the step for all, and the next attempt succeeds', { skip }, async () => {
+test('a corrupt message, another length and another step fail the step for all, and the next attempt succeeds', { skip }, async () => {
   const name = groupName();
   const hooks = [0, 1, 2].map((rank) => allReduce({ connection: four[rank], group: name, rank, size: 3, timeout: TIMEOUT }));
   const learners = hooks.map((aggregateGradients) => new Learner({ aggregateGradients }));
@@ -363,13 +367,16 @@ test('messages from outside are refused: without the secret nothing is read, wha
   const group = groupName();
   /** @type {string[]} */
   const refused = [];
-  const options = { group, size: 2, timeout: TIMEOUT, secret: 'open sesame', onRefused: (/** @type {string} */ subject) => refused.push(subject) };
+  const onRefused = (/** @type {string} */ subject) => refused.push(subject);
+  const options = { group, size: 2, timeout: TIMEOUT, secret: 'open sesame', onRefused };
   const hooks = [0, 1].map((rank) => allReduce({ connection: four[rank], ...options, rank }));
   const learners = hooks.map((aggregateGradients) => new Learner({ aggregateGradients }));
   const outsider = four[3];
   /** @type {[string, Uint8Array][]} */
   const heard = [];
-  const spy = outsider.subscribe(`rmsprop.${group}.>`, { callback: (_, { subject, data }) => { heard.push([subject, new Uint8Array(data)]); } });
+  const spy = outsider.subscribe(`rmsprop.${group}.>`, {
+    callback: (_, { subject, data }) => { heard.push([subject, new Uint8Array(data)]); },
+  });
   await outsider.flush();
   for (let step = 0; step < 3; step++) {
     for (const [rank, learner] of learners.entries()) learner.differentiate(step, rank, 2);
@@ -378,7 +385,8 @@ test('messages from outside are refused: without the secret nothing is read, wha
       outsider.publish(subject, data);
       outsider.publish(subject, data.subarray(0, 30));
     }
-    outsider.publish(`rmsprop.${group}.fixed.gradients.control`, JSON.stringify({ type: 'abort', rank: 1, attempt: 5, step, reason: 'mischief' }));
+    const mischief = JSON.stringify({ type: 'abort', rank: 1, attempt: 5, step, reason: 'mischief' });
+    outsider.publish(`rmsprop.${group}.fixed.gradients.control`, mischief);
     outsider.publish(`rmsprop.${group}.fixed.gradients.gather`, 'nonsense');
     await outsider.flush();
     await all(learners, ({ optimizer }) => optimizer.stepAsync());
@@ -439,6 +447,58 @@ test('bad options have clear errors, and nothing is subscribed', { skip }, () =>
   assert.throws(bad({ secret: '' }), /secret must be not empty, got ""/);
   assert.throws(bad({ weight: () => 1, reduction: 'sum' }), /reduction must be 'mean' where weight is given/);
   assert.throws(() => localSgd(/** @type {any} */ ({ ...good, every: 0 })), /every must be an integer in \[1, /);
+});
+
+test('a user with the permissions that the README names founds a group and hands over state; another is kept out', { skip }, async () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const [, permissions] = /^```\n(authorization \{.*?)^```/ms.exec(readme) ?? [];
+  assert.ok(permissions, 'the README has such a block');
+  const guest = '{ user: guest, password: guest, permissions: { publish: "elsewhere", subscribe: "_INBOX.>" } }';
+  const guarded = await startServer({ more: permissions.replace('users = [', `users = [ ${guest}`) });
+  const { hostname, port } = new URL(guarded.url);
+  const enter = (/** @type {string} */ user, /** @type {string} */ pass) => connect({ servers: `${hostname}:${port}`, user, pass });
+  const members = await Promise.all([0, 1, 2].map(() => enter('replica', 'change-me')));
+  const admin = await enter('admin', 'change-me-too');
+  await openStore(admin, 'mnist'); // once, by whoever sets the server up
+  const store = (/** @type {NatsConnection} */ connection) => new Objm(connection).open('mnist');
+  const options = async (/** @type {NatsConnection} */ connection) => ({
+    connection, group: 'mnist', size: 2, timeout: 2 * TIMEOUT, store: await store(connection),
+  });
+  const founders = await Promise.all(members.slice(0, 2).map(async (connection) => join(await options(connection))));
+  const learners = founders.map((group) => new Learner({ aggregateGradients: allReduce({ group }) }));
+  const third = join(await options(members[2])).then(async (group) => {
+    const learner = new Learner({ aggregateGradients: allReduce({ group }) });
+    await group.synchronize(learner.optimizer);
+    return { group, learner };
+  });
+  while (founders[0].size < 3) {
+    await all(founders, (group, i) => stepOf(learners[i], group));
+    await all(founders, (group, i) => group.synchronize(learners[i].optimizer));
+  }
+  const { group, learner } = await third;
+  assert.equal(hashes([...learners, learner]), 1);
+  group.close();
+
+  await assert.rejects(enter('replica', 'guessed'), /[Aa]uthorization/);
+  const outsider = await enter('guest', 'guest');
+  const stranger = join({ connection: outsider, group: 'mnist', size: 1, timeout: 300 }).then(() => 'in', (error) => error.message);
+  // Alone it founds a group of one; of the others' messages it hears nothing, and they hear nothing of it.
+  assert.equal(await stranger, 'in');
+  assert.deepEqual(founders.map(({ size }) => size), [3, 3]);
+  for (const founder of founders) founder.close();
+  for (const connection of [...members, admin, outsider]) await connection.close();
+  await guarded.stop();
+});
+
+test("the README's replicas, three processes, print what it says", { skip }, async () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const [, code] = /^```mjs\n(.*?)^```/ms.exec(readme) ?? [];
+  const [, promised] = /\/\/ prints (.*)/.exec(code) ?? [];
+  assert.ok(promised);
+  const cwd = fileURLToPath(new URL('..', import.meta.url));
+  const program = code.replace('nats.example.org', server.url);
+  const outputs = await all([0, 1, 2], () => promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { cwd }));
+  for (const { stdout } of /** @type {{ stdout: string }[]} */ (outputs)) assert.equal(stdout.trim(), promised);
 });
 
 test('a closed connection fails the step at once', { skip }, async () => {

@@ -64,7 +64,7 @@ export class Learner {
 }
 
 /**
- * @param {import('./server.js').Server} server
+ * @param {import('../../web-demo/distributed/server.js').Server} server
  * @param {number} count
  * @returns {Promise<import('@nats-io/nats-core').NatsConnection[]>}
  */
@@ -72,5 +72,9 @@ export function connections(server, count) {
   return Promise.all(Array.from({ length: count }, () => connect({ servers: server.url })));
 }
 
-/** @param {import('@nats-io/nats-core').NatsConnection} connection */
-export const openStore = (connection) => new Objm(connection).create('rmsprop', { storage: /** @type {any} */ ('memory') });
+/**
+ * @param {import('@nats-io/nats-core').NatsConnection} connection
+ * @param {string} [name]
+ */
+export const openStore = (connection, name = 'rmsprop') =>
+  new Objm(connection).create(name, { storage: /** @type {any} */ ('memory') });

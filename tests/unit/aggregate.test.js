@@ -214,3 +214,17 @@ test('a gradient that is the buffer of another variable is refused where both ar
   scaled.step();
   assert.equal(a.data[0], b.data[0]);
 });
+
+test('a hook wants float32 variables, and memory for its buffer: else build throws and gives all back', () => {
+  const options = { aggregateGradients() {} };
+  assert.throws(() => new RMSprop(options).build([variable([1], { dtype: 'float64' })]), /must be float32 where gradients are aggregated/);
+  const memory = new Memory({ initialBytes: 65536, maximumBytes: 65536 });
+  const v = variable(new Float32Array(6000), { memory });
+  const hooked = new RMSprop(options);
+  const plain = new RMSprop();
+  const before = memory.bytesInUse;
+  assert.throws(() => hooked.build([v]), { name: 'RangeError' });
+  assert.equal(memory.bytesInUse, before);
+  plain.build([v]);
+  assert.ok(memory.bytesInUse > before);
+});

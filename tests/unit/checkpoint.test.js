@@ -114,3 +114,16 @@ test('two tensors never share a name', () => {
   assert.throws(() => optimizer.save({ variables: true }), /variable names must be such that checkpoints can tell tensors apart, got "a\/velocity"/);
   assert.ok(optimizer.save().length > 0);
 });
+
+test('a checkpoint keeps float64 as it is, and names its types', () => {
+  const [a, b] = [variable([1, 2], { name: 'v', dtype: 'float64' }), variable([1, 2], { name: 'v', dtype: 'float64' })];
+  const [first, second] = [new RMSprop({ momentum: 0.9 }), new RMSprop({ momentum: 0.9 })];
+  first.apply([[0.1, 1e-300]], [a]);
+  second.build([b]);
+  const file = first.save({ variables: true });
+  assert.deepEqual([...readSafetensors(file).tensors.values()].map(({ dtype }) => dtype), ['F64', 'F64', 'F64']);
+  second.load(file);
+  assert.deepEqual(b.data, a.data);
+  for (const name of ['velocity', 'momentum']) assert.deepEqual(second.getSlot(b, name)?.data, first.getSlot(a, name)?.data);
+  assert.throws(() => new RMSprop({ momentum: 0.9 }).load(file));
+});

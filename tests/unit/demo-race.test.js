@@ -65,7 +65,8 @@ test('a racer computes what its optimizer computes by itself', () => {
   optimizer.build(model.variables);
   const batches = new Batches(data.train, 30, 3);
   for (let i = 0; i < 150; i++) {
-    const { inputs, labels } = batches.next();
+    const { inputs, labels } = batches.current();
+    batches.advance();
     const loss = model.lossAndGradients(inputs, labels);
     const before = optimizer.exportParameters();
     optimizer.step();
@@ -223,10 +224,17 @@ test('the effective step is the rate that a gradient of 1 is multiplied by', () 
 test('a place in the data is found again by counting', () => {
   for (const made of [0, 1, 3, 4, 5, 8, 9]) {
     const [walked, skipped] = [new Batches(firstExamples(data.train, 10), 3, 1), new Batches(firstExamples(data.train, 10), 3, 1)];
-    for (let i = 0; i < made; i++) walked.next();
-    skipped.skipTo(made);
+    for (let i = 0; i < made; i++) {
+      walked.current();
+      walked.advance();
+    }
+    skipped.advance(made);
     assert.equal(skipped.made, made);
-    for (let i = 0; i < 6; i++) assert.deepEqual(skipped.next(), walked.next());
+    for (let i = 0; i < 6; i++) {
+      assert.deepEqual(skipped.current(), walked.current());
+      assert.deepEqual(skipped.current(), walked.current(), 'asked again');
+      for (const batches of [skipped, walked]) batches.advance();
+    }
     assert.equal(skipped.examples, walked.examples);
   }
 });

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LossScaleOptimizer, RMSprop, variable } from 'rmsprop-wasm';
+import { LossScaleOptimizer, RMSprop, readSafetensors, variable, writeSafetensors } from 'rmsprop-wasm';
 
 /** @param {ConstructorParameters<typeof RMSprop>[0]} [options] @param {ConstructorParameters<typeof LossScaleOptimizer>[1]} [scaling] */
 const make = (options, scaling) => new LossScaleOptimizer(new RMSprop(options), scaling);
@@ -79,4 +79,32 @@ test('where a constraint throws, the step counts', () => {
   assert.deepEqual([optimizer.iterations, optimizer.stepCounter], [1, 1]);
   assert.throws(() => optimizer.apply([[1, 2]], [v]), RangeError);
   assert.deepEqual([optimizer.iterations, optimizer.stepCounter], [1, 1]);
+});
+
+test('the name is its own; the rate and the averages are those of the inner optimizer', () => {
+  const v = variable([1]);
+  const optimizer = make({ useEma: true, learningRate: 0.5 }, { name: 'outer', initialScale: 1 });
+  assert.deepEqual([optimizer.name, optimizer.learningRate], ['outer', 0.5]);
+  optimizer.learningRate = 0.25;
+  assert.equal(optimizer.innerOptimizer.learningRate, 0.25);
+  optimizer.apply([[1]], [v]);
+  optimizer.apply([[1]], [v]);
+  const average = optimizer.innerOptimizer.getSlot(v, 'average')?.data[0];
+  assert.notEqual(v.data[0], average);
+  optimizer.finalizeVariableValues([v]);
+  assert.equal(v.data[0], average);
+});
+
+test('a checkpoint whose scale or counter is not a number is refused, and nothing is written', () => {
+  const v = variable([1], { name: 'v' });
+  const optimizer = make({}, { initialScale: 4 });
+  optimizer.apply([[4]], [v]);
+  const { tensors, metadata } = readSafetensors(optimizer.save());
+  const before = optimizer.getWeights().map((weights) => weights.slice());
+  for (const [name, value] of Object.entries({ dynamic_scale: '8', step_counter: -1 })) {
+    const counters = JSON.stringify({ ...JSON.parse(metadata.counters), [name]: value });
+    const file = writeSafetensors(tensors, { ...metadata, counters });
+    assert.throws(() => optimizer.load(file), new RegExp(`${name} of the checkpoint must be`));
+    assert.deepEqual(optimizer.getWeights(), before);
+  }
 });

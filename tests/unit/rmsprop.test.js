@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LossScaleOptimizer, RMSprop, schedules, tensor, variable } from 'rmsprop-wasm';
+import { LossScaleOptimizer, RMSprop, indexedSlices, schedules, tensor, variable } from 'rmsprop-wasm';
 
 test('the documented example: 10 becomes 9.683772', () => {
   const x = variable(10);
@@ -436,4 +436,58 @@ test('nothing is written into any variable when one is disposed', () => {
   assert.throws(() => optimizer.load(file), /disposed/);
   assert.throws(() => optimizer.importParameters(Float32Array.of(5, 5)), /disposed/);
   assert.deepEqual([a.data[0], optimizer.iterations], [before, 2]);
+});
+
+test('withAverages gives the other weights back when one of the variables was disposed meanwhile', () => {
+  const [v, w] = [variable([1]), variable([2])];
+  const optimizer = new RMSprop({ useEma: true });
+  optimizer.apply([[1], [1]], [v, w]);
+  optimizer.apply([[1], [1]], [v, w]);
+  const weights = w.data.slice();
+  optimizer.withAverages(() => {
+    assert.notDeepEqual(w.data, weights);
+    v.dispose();
+  });
+  assert.deepEqual(w.data, weights);
+});
+
+test('nothing but overwriting leaves the averages as they are', () => {
+  const [v, overwritten] = [variable([1]), variable([2])];
+  overwritten.overwriteWithGradient = true;
+  const optimizer = new RMSprop({ useEma: true });
+  optimizer.apply([[1], [3]], [v, overwritten]);
+  optimizer.apply([[1], [3]], [v, overwritten]);
+  const average = optimizer.getSlot(v, 'average')?.data[0];
+  optimizer.apply([null, [4]], [v, overwritten]);
+  assert.equal(overwritten.data[0], 4);
+  assert.equal(optimizer.getSlot(v, 'average')?.data[0], average);
+});
+
+test('a sparse gradient under a loss scale is refused by name, expectation and value', () => {
+  const v = variable([[1], [2]], { name: 'v' });
+  const scaled = new LossScaleOptimizer(new RMSprop());
+  assert.throws(() => scaled.apply([indexedSlices([[1]], [0], [2, 1])], [v]),
+    { name: 'TypeError', message: /^gradient of variable "v" must be dense under a loss scale, got / });
+});
+
+test('applyGradientsAsync of a disposed optimizer is refused', async () => {
+  const optimizer = new RMSprop({ name: 'gone' });
+  optimizer.dispose();
+  await assert.rejects(optimizer.applyGradientsAsync([[[1], variable([1])]]), /^Error: applyGradientsAsync of optimizer "gone" cannot be used: it is disposed/);
+});
+
+test('a global norm runs in the order of the gradients given, also where only the first two changed places', () => {
+  const values = [60.39, 61.76, 93.22, 24.87, 48.04, 39.35, 63.16, 68.02, 23.16, 19.2];
+  const swapped = [1, 0, 2, 3, 4, 5, 6, 7, 8, 9];
+  const natural = values.map((_, i) => i);
+  /** The variables after one step, by where their gradient stands in `values`. */
+  const after = (/** @type {number[]} */ built, /** @type {number[]} */ given) => {
+    const variables = values.map(() => variable([0]));
+    const optimizer = new RMSprop({ globalClipnorm: 1, epsilon: 1 });
+    optimizer.build(built.map((i) => variables[i]));
+    optimizer.applyGradients(given.map((i) => /** @type {const} */ ([[values[i]], variables[i]])));
+    return variables.map(({ data }) => data[0]);
+  };
+  assert.deepEqual(after(natural, swapped), after(swapped, swapped));
+  assert.notDeepEqual(after(natural, natural), after(natural, swapped), 'the order shows');
 });

@@ -172,6 +172,9 @@ test('computeGradients refuses what TensorFlow refuses', () => {
   refuses(computing({ varList: [{}] }), TypeError, /^varList\[0\] must be a variable, got Object$/);
   refuses(computing({ varList: [tensor([1])] }), Error, /^Trying to update a Tensor: varList\[0\] must be a variable/);
   refuses(computing({ varList, gradLoss: tensor([1], { dtype: 'int32' }) }), RangeError, /^Invalid type int32 for gradLoss/);
+  for (const gradLoss of ['1', indexedSlices([1], [0], [1])]) {
+    refuses(computing({ varList, gradLoss }), TypeError, /^gradLoss must be a Tensor, array of numbers or null, got/);
+  }
   refuses(computing({ varList }, () => {}), TypeError, /^the result of lossAndGradients must be \{ loss, gradients \} or a number, got undefined$/);
   refuses(computing({ varList }, () => ({ loss: 1, gradients: [] })), RangeError, /^gradients must be as many as variables, 1, got Array of length 0$/);
 });

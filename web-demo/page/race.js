@@ -151,7 +151,7 @@ export class Race {
   step() {
     const { steps } = this;
     this.#rates = this.#lanes.map(({ schedule }, i) => naming(i, () => schedule(steps)));
-    const { inputs, labels, epoch } = this.#batches.next();
+    const { inputs, labels, epoch } = this.#batches.current();
     const takesNorm = steps % NORM_EVERY === 0;
     const racers = this.#lanes.map(({ model, optimizer }, i) => {
       const loss = model.lossAndGradients(inputs, labels);
@@ -160,6 +160,7 @@ export class Race {
       this.#note(loss);
       return { loss, rate: this.#rates[i], norm: takesNorm ? distance(before, model.variables) : NaN };
     });
+    this.#batches.advance();
     return { epoch, step: steps + 1, racers };
   }
 
@@ -267,7 +268,7 @@ export class Race {
       this.#rates[i] = 0;
       optimizer.load(writeSafetensors(named, parsed(metadata[LANES[i]])));
     });
-    this.#batches.skipTo(steps);
+    this.#batches.advance(steps);
     this.#fingerprint = fingerprint;
     this.#rates = this.#lanes.map(({ schedule }, i) => naming(i, () => schedule(steps - 1)));
   }

@@ -1,13 +1,12 @@
 /**
- * A NATS server of one's own: a process, its ports, and its end. Where `nats-server` is not installed, the reason why tests
- * are skipped.
+ * A NATS server of one's own, for the demo, tests and benchmarks: a process, its ports, and its end.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Why there is none, or false. Node's test runner takes it as `skip`. */
+/** Why there is none, or false: as Node's test runner takes it for `skip`. @type {string | false} */
 export const noServer = spawnSync('nats-server', ['--version']).status === 0
   ? false : 'nats-server is not installed: apt-get install nats-server';
 
