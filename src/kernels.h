@@ -1,9 +1,15 @@
-/* The kernels as step.c sees them: for each element type a copy with one lane, and where WebAssembly SIMD is compiled a
- * copy with whole vectors. See kernel.h for what they do. */
+/* The kernels as step.c sees them: for each element type a copy with one lane, and where there are vectors a copy with
+ * whole ones. See kernel.h for what they do. */
 #ifndef RMS_KERNELS_H
 #define RMS_KERNELS_H
 
 #include "rmsprop.h"
+
+/* Whether f32x8.c is compiled, too: for WebAssembly SIMD, and natively with RMS_VECTORS, which CMake defines where the
+ * compiler has the vectors of GNU C. Compilers do better with them than when they are left to vectorise one lane. */
+#if defined(__wasm_simd128__) || defined(RMS_VECTORS)
+#define RMS_F32X8
+#endif
 
 #define RMS_DECLARE_KERNELS(suffix, type)                                                                             \
   void rms_update_##suffix(const rms_step_options *options, const rms_tensor *tensor, const type *gradient,           \

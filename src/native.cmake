@@ -3,6 +3,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(i.86|x86|x86_64|AMD64)$" AND CMAKE_SIZEOF_V
   add_compile_options(-msse2 -mfpmath=sse)  # the x87 unit would round to 80 bits
 endif()
 
+if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
+  list(APPEND core src/f32x8.c)
+  add_compile_definitions(RMS_VECTORS)
+endif()
+
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)  # the static library may become part of a shared one
 
 include(CTest)

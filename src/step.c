@@ -15,7 +15,7 @@ static size_t gradient_length(const rms_tensor *tensor) {
 #define TYPED(name) name##_f32
 #define NARROW(name) name##_f32x1
 #define ROOT sqrtf
-#ifdef __wasm_simd128__
+#ifdef RMS_F32X8
 #define WIDE(name) name##_f32x8
 #define LANES 8
 #else

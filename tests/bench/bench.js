@@ -68,7 +68,7 @@ if (options.json !== undefined) {
   const machine = { processor: cpus()[0].model, node: process.versions.node, rounds, block };
   writeFileSync(options.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);
 }
-engine.close();
+await engine.close();
 native.close();
 
 /** Lets each rival's engine compile its fast code, which it does in the background. */

@@ -3,9 +3,10 @@ import * as jax from '@jax-js/jax';
 import '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
+import { ThreadPool } from 'rmsprop-wasm/threads';
 import { EPSILON, MOMENTUM, RATE, RHO, arrays } from './cases.js';
 import { divider, triad } from './limits.js';
-import { ours } from './ours.js';
+import { ours, rivalIn } from './ours.js';
 import { remote, startWorker } from './remote.js';
 
 /** @typedef {import('./cases.js').Kernel} Kernel */
@@ -158,12 +159,20 @@ const jaxJs = {
 };
 
 /**
- * @returns {Promise<{ rivals: Rival[], close: () => void }>} the first is what the others are compared with
+ * @returns {Promise<{ rivals: Rival[], close: () => unknown }>} the first is what the others are compared with
  */
 export async function inThisEngine() {
   await jax.init('wasm');
   jax.defaultDevice('wasm');
   const worker = startWorker(new URL('scalar-worker.js', import.meta.url));
   const scalar = remote('without SIMD', worker.ask);
-  return { rivals: [ours, triad, divider, scalar, loop, tfjs('wasm'), tfjs('cpu'), jaxJs], close: worker.close };
+  const pool = await ThreadPool.create({ threads: 2 });
+  const pooled = rivalIn('two threads', () => pool.memory, pool);
+  return {
+    rivals: [ours, triad, divider, pooled, scalar, loop, tfjs('wasm'), tfjs('cpu'), jaxJs],
+    close() {
+      worker.close();
+      return pool.close();
+    },
+  };
 }
