@@ -329,6 +329,24 @@ test('a test of all racers is of one step, also where another step comes in betw
   race.dispose();
 });
 
+test('a race that is told to run while another loads gives way to that, which runs when it is told to', async () => {
+  /** @type {(set: any) => void} */
+  let arrive = () => {};
+  const { session, of, until } = newSession((name) =>
+    (name === 'rings' ? new Promise((resolve) => { arrive = resolve; }) : Promise.resolve(data)));
+  await session.handle({ type: 'configure', race: 7, configuration: small([{}]) });
+  const other = session.handle({ type: 'configure', race: 8, configuration: small([{}], { data: 'rings' }) });
+  await session.handle({ type: 'run' });
+  await until(() => of('steps').length > 0);
+  arrive(data);
+  await other;
+  assert.deepEqual(of('running').map(({ race, running }) => [race, running]), [[7, true], [7, false]]);
+  await session.handle({ type: 'run' });
+  assert.deepEqual([of('running').at(-1)?.race, of('running').at(-1)?.running], [8, true]);
+  await until(() => of('steps').at(-1)?.race === 8);
+  await session.handle({ type: 'pause' });
+});
+
 test('a session says whose rate is none and waits; a file that is none leaves the race as it was', async () => {
   const { session, of, until } = newSession();
   const expression = '0.1 / (3 - step)';
