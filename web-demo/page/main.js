@@ -4,7 +4,7 @@
 import { HistogramChart, StepChart, short } from './charts.js';
 import { Client } from './client.js';
 import {
-  COMMON_FIELDS, LANES, LIVE_FIELDS, PRESETS, fromQuery, hasAverages, parse, racerOf, titleOf, toQuery, withData,
+  COMMON_FIELDS, LANES, PRESETS, differInRatesOnly, fromQuery, hasAverages, parse, racerOf, titleOf, toQuery, withData,
 } from './configuration.js';
 import { Controls, element } from './controls.js';
 import { History, RunningMean } from './history.js';
@@ -322,7 +322,8 @@ function onNews(news) {
       page.loading.hidden = true;
       warn(`${news.message.charAt(0).toUpperCase()}${news.message.slice(1)}.`);
       say('Stopped.');
-      setEnabled(Boolean(ready));
+      setEnabled(ready?.race === race);
+      page.reset.toggleAttribute('disabled', false);
       break;
   }
 }
@@ -432,17 +433,15 @@ function showPace() {
   }
 }
 
-/**
- * @param {Configuration} next
- * @param {string} key of the field that has changed
- */
-function onControls(next, key) {
+/** @param {Configuration} next */
+function onControls(next) {
   if (controls.problems.length > 0) {
     wait();
     return;
   }
   page.preset.value = '';
-  if (LIVE_FIELDS.includes(key) && ready) {
+  if (ready?.race === race && differInRatesOnly(configuration, next)) {
+    const isOther = toQuery(configuration) !== toQuery(next);
     configuration = next;
     writeAddress(next);
     warn('');
@@ -452,7 +451,7 @@ function onControls(next, key) {
       title.textContent = `${LANES[i].toUpperCase()}: ${titleOf(next.racers[i])}`;
     });
     if (isWaiting) start();
-    else if (step > 0) {
+    else if (isOther && step > 0) {
       say(`The new rate is in use from step ${grouped(step)} on; who opens the address has it from the start.`);
     }
   } else {
