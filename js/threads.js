@@ -59,10 +59,10 @@ const SUM_BYTES = 8;
  * import { ThreadPool } from 'rmsprop-wasm/threads';
  *
  * const pool = await ThreadPool.create({ threads: 2 });
- * const w = variable(new Float32Array(100_000), { memory: pool.memory });
+ * const w = variable(new Float32Array(400_000), { memory: pool.memory });
  * const optimizer = new RMSprop({ learningRate: 0.1, pool });
- * optimizer.apply([new Float32Array(100_000).fill(1)], [w]);
- * console.log(w.data[99_999].toFixed(4), pool.threads); // prints -0.3162 2
+ * optimizer.apply([new Float32Array(400_000).fill(1)], [w]);
+ * console.log(w.data[399_999].toFixed(4), pool.threads); // prints -0.3162 2
  * await pool.close();
  * ```
  */
