@@ -236,6 +236,9 @@ test('a place in the data is found again by counting', () => {
       for (const batches of [skipped, walked]) batches.advance();
     }
     assert.equal(skipped.examples, walked.examples);
+    const fresh = new Batches(firstExamples(data.train, 10), 3, 1);
+    for (const batches of [skipped, fresh]) batches.advance(made);
+    assert.deepEqual(skipped.current(), fresh.current(), 'gone back to');
   }
 });
 
