@@ -14,6 +14,7 @@ import * as optax from 'rmsprop-wasm/optax';
 import { ThreadPool } from 'rmsprop-wasm/threads';
 import { RMSprop as TorchRMSprop } from 'rmsprop-wasm/torch';
 import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
+import { availableCores } from '../../js/hosts.js';
 
 const THREADS = [1, 2, 3, 8];
 /** Large enough to be divided, with cuts within tensors, and at odd places. */
@@ -363,6 +364,22 @@ test('on a machine of more cores than a pool can have threads, a pool has as man
   }, {});
   assert.equal(pool.threads, 256);
   await pool.close();
+});
+
+test('an engine that does not say how many cores there are gets one thread', async (t) => {
+  const scope = /** @type {any} */ (globalThis);
+  const names = ['process', 'navigator'];
+  const known = names.map((name) => Object.getOwnPropertyDescriptor(scope, name));
+  t.after(() => names.forEach((name, i) => {
+    if (known[i]) Object.defineProperty(scope, name, known[i]);
+    else delete scope[name];
+  }));
+  for (const navigator of [{}, undefined]) {
+    for (const [name, value] of Object.entries({ process: undefined, navigator })) {
+      Object.defineProperty(scope, name, { value, configurable: true });
+    }
+    assert.equal(await availableCores(), 1);
+  }
 });
 
 test('a bundler for browsers finds nothing of Node\'s, and the script of the workers', async () => {
