@@ -549,7 +549,7 @@ async function look(isForced = false) {
     }
     for (const key of /** @type {const} */ (['square', 'effective'])) {
       const histogram = key === 'square' ? inside.meanSquare : inside.effective;
-      const zeros = histogram.zeros > 0 ? `; ${grouped(histogram.zeros)} are 0` : '';
+      const zeros = histogram.zeros > 0 ? `; ${grouped(histogram.zeros)} are 0 or not finite` : '';
       byId(`${key}-note`).textContent = histogram.counts.length > 0
         ? `median ${short(histogram.median)}${zeros}` : 'nothing yet';
       if (histogram.counts.length > 0) histograms[key].set(histogram, lane);
@@ -634,9 +634,9 @@ async function load() {
 async function copyLink() {
   try {
     await navigator.clipboard.writeText(location.href);
-    say('The address is copied: whoever opens it has the same race, to the bit.');
+    say('The address is copied: whoever opens it has these settings from the first step on.');
   } catch {
-    say('Copy the address of this page: whoever opens it has the same race, to the bit.');
+    say('Copy the address of this page: whoever opens it has these settings from the first step on.');
   }
 }
 
