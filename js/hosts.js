@@ -26,11 +26,11 @@ async function nodeModule(name) {
   return process.getBuiltinModule?.(name) ?? import(/* webpackIgnore: true */ /* @vite-ignore */ name);
 }
 
-/** @returns {Promise<number>} how many threads run at a time */
+/** @returns {Promise<number>} how many threads run at a time; 1 where nobody says */
 export async function availableCores() {
   const os = await nodeModule('node:os');
   const { navigator } = /** @type {any} */ (globalThis);
-  return os?.availableParallelism?.() ?? os?.cpus().length ?? navigator.hardwareConcurrency;
+  return os?.availableParallelism?.() ?? os?.cpus().length ?? navigator?.hardwareConcurrency ?? 1;
 }
 
 /**

@@ -5,6 +5,7 @@
  * variable's lock is chosen by its address, so two variables may have one: they wait for each other without need, no
  * more. A lock holds the number of its holder, 0 when it is free; words[15] counts the numbers given out.
  */
+import { rangeError } from './check.js';
 import { isShared } from './memory.js';
 import { TIMEOUT, changes } from './wait.js';
 import { describe } from './tensor.js';
@@ -26,6 +27,7 @@ const numbers = new WeakMap();
  *
  * @param {readonly Tensor[]} tensors of one memory
  * @param {() => void} fn
+ * @throws {RangeError} if the memory is another program's
  * @throws {Error} if another thread does not give a lock back in time, which is what happens when it has ended; `fn`
  *   has not been called then
  */
@@ -34,6 +36,9 @@ export function locked(tensors, fn) {
   if (!isShared(memory)) {
     fn();
     return;
+  }
+  if (memory.hasOwner) {
+    throw rangeError(describe(tensors[0]), 'in a Memory made with shared: true, which has place for locks', memory);
   }
   const words = new Int32Array(memory.buffer, 0, WORDS);
   let number = numbers.get(memory);

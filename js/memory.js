@@ -142,6 +142,11 @@ export class Memory {
     return this.#wasmMemory.buffer;
   }
 
+  /** @returns {boolean} whether it is another program's, who hands out the blocks */
+  get hasOwner() {
+    return !!this.#owner;
+  }
+
   /** @returns {number} bytes handed out and not freed yet, in whole blocks of 64; of 8 in another program's memory */
   get bytesInUse() {
     return this.#bytesInUse;

@@ -59,10 +59,10 @@ const SUM_BYTES = 8;
  * import { ThreadPool } from 'rmsprop-wasm/threads';
  *
  * const pool = await ThreadPool.create({ threads: 2 });
- * const w = variable(new Float32Array(100_000), { memory: pool.memory });
+ * const w = variable(new Float32Array(400_000), { memory: pool.memory });
  * const optimizer = new RMSprop({ learningRate: 0.1, pool });
- * optimizer.apply([new Float32Array(100_000).fill(1)], [w]);
- * console.log(w.data[99_999].toFixed(4), pool.threads); // prints -0.3162 2
+ * optimizer.apply([new Float32Array(400_000).fill(1)], [w]);
+ * console.log(w.data[399_999].toFixed(4), pool.threads); // prints -0.3162 2
  * await pool.close();
  * ```
  */
@@ -117,7 +117,7 @@ export class ThreadPool {
    *
    * @param {object} [options]
    * @param {number} [options.threads] how many work at a time, the calling one among them; default as many as there are
-   *   cores
+   *   cores, at most 256
    * @param {Memory} [options.memory] where variables will be, made with `shared: true`; default a new one
    * @returns {Promise<ThreadPool>} when all workers are ready
    * @throws {TypeError | RangeError} for an unknown option or one of the wrong kind, as a rejection
@@ -126,7 +126,7 @@ export class ThreadPool {
    */
   static async create(options = {}) {
     knownOptions('ThreadPool', options, ['threads', 'memory']);
-    const { threads = await availableCores(), memory } = options;
+    const { threads = Math.min(await availableCores(), MAXIMUM_THREADS), memory } = options;
     requireSharing();
     const pool = new ThreadPool(memory ?? new Memory({ shared: true }), threads);
     try {
@@ -312,7 +312,11 @@ class Helper {
   #onFailure;
   /** @type {Thread | undefined} */
   #thread;
-  /** @type {{ message: string, resolve: () => void, reject: (error: Error) => void } | undefined} */
+  /**
+   * What it is to answer, or has answered.
+   *
+   * @type {{ message: string, resolve: () => void, reject: (error: Error) => void } | undefined}
+   */
   #awaited;
   #isClosing = false;
   #hasEnded = false;
@@ -352,6 +356,7 @@ class Helper {
     this.#isClosing = true;
     const thread = this.#thread;
     if (!thread) return true;
+    this.#awaited?.reject(new Error(`${this.#name} was ended before it was ready`)); // nothing where it was
     thread.keepAlive(true);
     if (!this.#hasEnded) this.#hasEnded = await this.#hears('closed', END_TIMEOUT).then(() => true, () => false);
     await thread.terminate();
@@ -372,7 +377,6 @@ class Helper {
       });
     } finally {
       clearTimeout(timer);
-      this.#awaited = undefined;
     }
   }
 }

@@ -224,6 +224,7 @@ export class RMSPropOptimizer {
    * @throws {Error} for a tensor instead of a variable, a disposed one, and a sparse gradient with a constraint
    * @throws {TypeError | RangeError} for what does not fit, a global step that is the last int32, and where no variable
    *   has a gradient
+   * @throws {RangeError} with `useLocking`, in shared memory of another program
    * @throws {Error} with `useLocking`, if another thread holds a variable's lock and does not give it back
    */
   applyGradients(pairs, options = {}) {

@@ -29,10 +29,8 @@ export const ORDER = 1;
 export class Batches {
   #examples;
   #size;
+  #seed;
   #order;
-  /** How often the order was shuffled: once for each epoch that has begun. */
-  #shuffles = 0;
-  #random;
   #inputs;
   #labels;
   #stepsPerEpoch;
@@ -46,8 +44,8 @@ export class Batches {
   constructor(examples, size, seed) {
     this.#examples = examples;
     this.#size = size;
-    this.#random = new Random(seed, ORDER);
-    this.#order = Uint32Array.from({ length: examples.count }, (_, i) => i);
+    this.#seed = seed;
+    this.#order = unshuffled(examples.count, seed);
     this.#inputs = new Float32Array(size * examples.rows * examples.columns);
     this.#labels = new Uint8Array(size);
     this.#stepsPerEpoch = Math.ceil(examples.count / size);
@@ -76,13 +74,14 @@ export class Batches {
    * @returns {Batch} its `step` equals `stepsPerEpoch` at the end of an epoch
    */
   current({ index, of } = { index: 0, of: 1 }) {
-    for (; this.#shuffles * this.#stepsPerEpoch <= this.#made; this.#shuffles++) this.#random.shuffle(this.#order);
+    const order = this.#order;
+    for (; order.shuffles * this.#stepsPerEpoch <= this.#made; order.shuffles++) order.random.shuffle(order.numbers);
     const step = this.#made % this.#stepsPerEpoch;
     const first = step * this.#size;
     const count = Math.min(this.#size, this.#examples.count - first);
     const begin = Math.floor((count * index) / of);
     const own = Math.floor((count * (index + 1)) / of) - begin;
-    fillBatch(this.#inputs, this.#labels, this.#examples, this.#order, first + begin, own);
+    fillBatch(this.#inputs, this.#labels, this.#examples, order.numbers, first + begin, own);
     return {
       inputs: this.#inputs.subarray(0, own * this.#examples.rows * this.#examples.columns),
       labels: this.#labels.subarray(0, own),
@@ -95,9 +94,23 @@ export class Batches {
   /**
    * Goes on to the next place, or to another.
    *
-   * @param {number} [made] how many batches come before it; not in an epoch before the present one
+   * @param {number} [made] how many batches come before it
    */
   advance(made = this.#made + 1) {
+    // A shuffle cannot be undone.
+    if (made < (this.#order.shuffles - 1) * this.#stepsPerEpoch) {
+      this.#order = unshuffled(this.#examples.count, this.#seed);
+    }
     this.#made = made;
   }
+}
+
+/**
+ * @param {number} count
+ * @param {number} seed
+ * @returns {{ numbers: Uint32Array, random: Random, shuffles: number }} numbers: of the examples, in the order of the
+ *   epoch; shuffles: how often it was shuffled, once for each epoch that has begun
+ */
+function unshuffled(count, seed) {
+  return { numbers: Uint32Array.from({ length: count }, (_, i) => i), random: new Random(seed, ORDER), shuffles: 0 };
 }

@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { availableParallelism, cpus } from 'node:os';
 import { Command } from 'commander';
+import { integerIn } from './arguments.js';
 import { firstExamples } from './mnist.js';
 import { loadMnist } from './mnist-node.js';
 import { trainInParallel } from './parallel.js';
@@ -15,10 +16,10 @@ import { defaults } from './trainer.js';
 const cores = availableParallelism?.() ?? cpus().length;
 const options = new Command('npm run demo:threads --')
   .description('Trains on MNIST with one worker and with several, each on its share of every batch')
-  .option('--workers <n>', 'how many share a batch', Number, cores)
-  .option('--epochs <n>', 'how often each example is seen', Number, 1)
-  .option('--batch <n>', 'examples per step, of all workers together', Number, defaults.batch)
-  .option('--examples <n>', 'how many to train on', Number, 60000)
+  .option('--workers <n>', 'how many share a batch', integerIn(1, 256), cores)
+  .option('--epochs <n>', 'how often each example is seen', integerIn(1, 1000), 1)
+  .option('--batch <n>', 'examples per step, of all workers together', integerIn(1, 60000), defaults.batch)
+  .option('--examples <n>', 'how many to train on', integerIn(1, 60000), 60000)
   .parse().opts();
 
 const { train: all, test } = await loadMnist();

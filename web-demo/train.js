@@ -6,24 +6,12 @@ import { writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import cliProgress from 'cli-progress';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { integerIn } from './arguments.js';
 import { loadMnist } from './mnist-node.js';
 import { Trainer, defaults, run } from './trainer.js';
 
 /** What a shell reports for a program that Ctrl-C ended: 128 + SIGINT. */
 const INTERRUPTED = 130;
-
-/**
- * @param {number} minimum
- * @param {number} maximum
- * @returns {(text: string) => number} for commander: the integer that the text is
- */
-function integerIn(minimum, maximum) {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : NaN;
-    if (value >= minimum && value <= maximum) return value;
-    throw new InvalidArgumentError(`It must be an integer in [${minimum}, ${maximum}].`);
-  };
-}
 
 /**
  * @param {string} expectation

@@ -13,6 +13,7 @@ import { buildDemo } from '../../web-demo/page/build.js';
 import { fromQuery } from '../../web-demo/page/configuration.js';
 import { Race } from '../../web-demo/page/race.js';
 import { serve } from '../../web-demo/serve.js';
+import { makeToySet, toySets } from '../../web-demo/toy.js';
 import { browsers } from './browsers.js';
 
 const screenshots = fileURLToPath(new URL('../../build/demo-screenshots', import.meta.url));
@@ -179,8 +180,18 @@ for (const browser of browsers) {
     // A rate that changes while training goes on; then a pause.
     await page.click('#run');
     await numbersWhen(page, ({ isRunning, step }) => isRunning && step > STEPS);
-    await fill(page, 'a.rate', '0.0005');
+    await page.evaluate(() => {
+      const { postMessage } = Worker.prototype;
+      /** @type {number[]} */
+      const used = /** @type {any} */ (globalThis).used = [];
+      Worker.prototype.postMessage = function (/** @type {any} */ message) {
+        if (message.type === 'rates') used.push(message.racers[0].rate);
+        postMessage.call(this, message);
+      };
+    });
+    await fill(page, 'a.rate', '5e-4');
     await numbersWhen(page, ({ isRunning, rates }) => isRunning && rates[0] === '5e-4');
+    assert.deepEqual(await page.evaluate(() => /** @type {any} */ (globalThis).used), [0.0005], 'not the 5 of 5e-4');
     assert.match(await page.evaluate(() => location.search), /a\.rate=0\.0005/);
 
     // An expression that is none: training waits, and goes on when it is mended.
@@ -240,6 +251,29 @@ for (const browser of browsers) {
 
     assert.deepEqual(await page.evaluate(() => performance.getEntriesByType('resource').map((entry) => entry.name)
       .filter((url) => !url.startsWith(location.origin) && !/^(blob|data):/.test(url))), []);
+    assert.deepEqual(await page.problems(), []);
+  });
+
+  test(`what is changed in ${name} while an expression is wrong counts as soon as that is mended`, { skip: browser.missing }, async (t) => {
+    const page = await browser.open({ viewport: { width: 1280, height: 900 } });
+    t.after(() => page.close());
+    await page.goto(`${server.url}?data=rings&hidden=4&batch=30&a.dialect=keras&a.schedule=expression&a.expression=0.001`);
+    await numbersWhen(page, ({ canRun }) => canRun);
+    await fill(page, 'a.expression', '0.01 *');
+    await numbersWhen(page, ({ alert }) => alert !== '');
+    await fill(page, 'a.rho', '0.5');
+    await fill(page, 'a.expression', '0.01');
+    await numbersWhen(page, ({ alert, canRun }) => alert === '' && canRun);
+    for (const count of [1, 2]) {
+      await page.click('#single');
+      await numbersWhen(page, ({ step, evaluated }) => step === count && evaluated === count);
+    }
+    const { configuration } = fromQuery(await page.evaluate(() => location.search));
+    assert.deepEqual([configuration.racers[0].rho, configuration.racers[0].expression], [0.5, '0.01']);
+    const race = new Race({ ...makeToySet('rings'), classes: toySets.rings.classes }, configuration);
+    for (let step = 0; step < 2; step++) race.step();
+    assert.equal((await page.evaluate(numbers)).fingerprint, race.fingerprint, 'the race is that of the address');
+    race.dispose();
     assert.deepEqual(await page.problems(), []);
   });
 

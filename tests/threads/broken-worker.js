@@ -1,5 +1,5 @@
 /**
- * A worker of a pool that takes a part of the first job and then ends (`dies`) or never goes on (`hangs`).
+ * A worker of a pool that takes a part of the first job and then ends.
  */
 import { listen } from '../../js/hosts.js';
 import { changes } from '../../js/wait.js';

@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import {
-  COMMON_FIELDS, DIALECTS, LANES, PRESETS, RACER_FIELDS, SCHEDULES, configurationOf, fieldsOf, format, fromQuery, parse, problemOf,
-  racerOf, toQuery, withData,
+  COMMON_FIELDS, DIALECTS, LANES, PRESETS, RACER_FIELDS, SCHEDULES, configurationOf, differInRatesOnly, fieldsOf, format, fromQuery,
+  parse, problemOf, racerOf, toQuery, withData,
 } from '../../web-demo/page/configuration.js';
 import { compileExpression } from '../../web-demo/page/expression.js';
 import { curveOf } from '../../web-demo/page/rates.js';
@@ -22,7 +22,7 @@ function anyValue(random, { kind, minimum = 0, maximum = 1, choices = {}, most =
     case 'choice': return Object.keys(choices)[random.below(Object.keys(choices).length)];
     case 'boolean': return random.below(2) === 1;
     case 'text': return ['step', 'e^(-step/100) & more=1?#%', 'ünï + 1', standard][random.below(4)];
-    case 'numbers': return Array.from({ length: 1 + random.below(Math.min(most, 4)) }, whole);
+    case 'numbers': case 'integers': return Array.from({ length: 1 + random.below(Math.min(most, 4)) }, whole);
     case 'integer': return whole();
     default: return Math.min(maximum, minimum + random.below(1e6) / 2 ** random.below(40));
   }
@@ -55,13 +55,30 @@ test('the address says only what is not as the page starts', () => {
   assert.equal(toQuery(configurationOf({ racers })), 'a.dialect=torch&a.momentum=0.9&a.rate=0.01');
 });
 
+test('other rates are taken while training goes on; whatever else differs is another race', () => {
+  const racer = racerOf({ rate: 0.01, momentum: 0.9 });
+  const configuration = configurationOf({ seed: 7, racers: [racer, racerOf({ dialect: 'torch' })] });
+  const withFirst = (/** @type {any} */ change) =>
+    ({ ...configuration, racers: [{ ...racer, ...change }, ...configuration.racers.slice(1)] });
+  for (const change of [
+    {}, { rate: 1 }, { schedule: 'expression', expression: 'step' }, { schedule: 'piecewise', boundaries: [3], values: [1, 2] },
+    { schedule: 'cosine', decaySteps: 9, alpha: 0.5, warmupSteps: 0 },
+  ]) assert.ok(differInRatesOnly(configuration, withFirst(change)), JSON.stringify(change));
+  for (const change of [{ momentum: 0 }, { dialect: 'tf1' }, { centered: true, rate: 1 }, { ema: 0.5 }, { rho: 0.5 }]) {
+    assert.ok(!differInRatesOnly(configuration, withFirst(change)), JSON.stringify(change));
+  }
+  assert.ok(!differInRatesOnly(configuration, { ...configuration, batch: 64 }));
+  assert.ok(!differInRatesOnly(configuration, { ...configuration, racers: [racer] }));
+  assert.ok(!differInRatesOnly(configuration, { ...configuration, racers: [...configuration.racers, racer] }));
+});
+
 test('what an address has that is none is told, and left as the page starts', () => {
-  const { configuration, problems } = fromQuery('?seed=-1&batch=1e3&hidden=64,x&data=cifar&evil=1&a.rho=2&e.rho=1&a.b.c=1'
+  const { configuration, problems } = fromQuery('?seed=-1&batch=1e3&hidden=64.5&data=cifar&evil=1&a.rho=2&e.rho=1&a.b.c=1'
     + '&a.__proto__=1&__proto__=2&constructor=3&b.schedule=piecewise&b.boundaries=5,3&c.expression=&c.rate=NaN&d.centered=yes'
     + '&a.dialect=constructor&a.schedule=toString');
   assert.deepEqual(problems, [
     'seed must be an integer in [0, 4294967295], got "-1"',
-    'hidden must be a number in [1, 1024], got "64,x"',
+    'hidden must be an integer in [1, 1024], got "64.5"',
     'data must be one of mnist, fashion, spirals, rings, checkers, got "cifar"',
     'evil is not known',
     'a.rho must be a number in [0, 1], got "2"',
@@ -75,7 +92,7 @@ test('what an address has that is none is told, and left as the page starts', ()
     'd.centered must be 0 or 1, got "yes"',
     'a.dialect must be one of keras, keras2, legacy, tf1, torch, got "constructor"',
     'a.schedule must be one of constant, cosine, restarts, exponential, inverse, polynomial, piecewise, expression, got "toString"',
-    'b.boundaries must be integers that grow',
+    'b.boundaries must grow',
   ]);
   assert.equal(configuration.batch, 1000);
   assert.deepEqual(configuration, configurationOf({ batch: 1000, racers: [racerOf({ boundaries: [5, 3] })] }));

@@ -236,6 +236,9 @@ test('a place in the data is found again by counting', () => {
       for (const batches of [skipped, walked]) batches.advance();
     }
     assert.equal(skipped.examples, walked.examples);
+    const fresh = new Batches(firstExamples(data.train, 10), 3, 1);
+    for (const batches of [skipped, fresh]) batches.advance(made);
+    assert.deepEqual(skipped.current(), fresh.current(), 'gone back to');
   }
 });
 
@@ -327,6 +330,24 @@ test('a test of all racers is of one step, also where another step comes in betw
   assert.deepEqual(of('accuracies').slice(1).map(({ step, racers }) => ({ step, racers })),
     [{ step: 2, racers: [0, 1, 2].map((i) => race.evaluate(i)) }]);
   race.dispose();
+});
+
+test('a race that is told to run while another loads gives way to that, which runs when it is told to', async () => {
+  /** @type {(set: any) => void} */
+  let arrive = () => {};
+  const { session, of, until } = newSession((name) =>
+    (name === 'rings' ? new Promise((resolve) => { arrive = resolve; }) : Promise.resolve(data)));
+  await session.handle({ type: 'configure', race: 7, configuration: small([{}]) });
+  const other = session.handle({ type: 'configure', race: 8, configuration: small([{}], { data: 'rings' }) });
+  await session.handle({ type: 'run' });
+  await until(() => of('steps').length > 0);
+  arrive(data);
+  await other;
+  assert.deepEqual(of('running').map(({ race, running }) => [race, running]), [[7, true], [7, false]]);
+  await session.handle({ type: 'run' });
+  assert.deepEqual([of('running').at(-1)?.race, of('running').at(-1)?.running], [8, true]);
+  await until(() => of('steps').at(-1)?.race === 8);
+  await session.handle({ type: 'pause' });
 });
 
 test('a session says whose rate is none and waits; a file that is none leaves the race as it was', async () => {

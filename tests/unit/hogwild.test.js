@@ -174,6 +174,20 @@ test('a lock is given back whatever a constraint throws, and an update within an
   optimizer.applyGradients([[indexedSlices([1], [0]), v]]);
 });
 
+test('no locks are put into the first bytes of another program\'s shared memory', () => {
+  const wasmMemory = new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
+  let end = 1024;
+  const memory = new Memory({ memory: wasmMemory, allocate: (bytes) => (end += bytes) - bytes, free() {} });
+  const theirs = new Uint8Array(wasmMemory.buffer, 0, 1024).fill(1);
+  const v = variable([1], { memory });
+  const optimizer = new RMSPropOptimizer({ learningRate: 0.1, useLocking: true });
+  assert.throws(() => optimizer.applyGradients([[[1], v]]),
+    /^RangeError: variable "variable.*" must be in a Memory made with shared: true, which has place for locks, got Memory/);
+  assert.deepEqual([v.data[0], optimizer.getSlotNames(), theirs.every((byte) => byte === 1)], [1, [], true]);
+  new RMSPropOptimizer({ learningRate: 0.1 }).applyGradients([[[1], v]]);
+  assert.notEqual(v.data[0], 1);
+});
+
 test('share and join refuse what they cannot share', () => {
   const memory = new Memory({ shared: true });
   const [inside, outside] = [variable([1], { memory }), variable([1])];

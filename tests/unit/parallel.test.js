@@ -3,8 +3,10 @@
  * one model learns from the gradients of the same shares, averaged in the same order.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { RMSprop, schedules } from 'rmsprop-wasm';
 import { ORDER } from '../../web-demo/batches.js';
@@ -82,6 +84,17 @@ test('one, two and three workers: each copy is equal to the bit to the others, a
 test('an error of a worker is that of the run, and ends the others', async () => {
   const broken = { ...train, labels: train.labels.map((label, i) => (i === 100 ? 77 : label)) };
   await assert.rejects(trainInParallel({ train: broken, test: held, workers: 2, settings, simd }), /labels\[\d+\] must be an integer in \[0, 9\], got 77/);
+});
+
+test('npm run demo:threads refuses numbers that are none before it does anything', () => {
+  const script = fileURLToPath(new URL('../../web-demo/train-parallel.js', import.meta.url));
+  for (const [option, value, range] of [
+    ['--workers', '0', '[1, 256]'], ['--epochs', 'x', '[1, 1000]'], ['--batch', '1.5', '[1, 60000]'], ['--examples', '-3', '[1, 60000]'],
+  ]) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [script, option, value], { encoding: 'utf8', timeout: 20_000 });
+    assert.deepEqual([status, stdout], [1, ''], `${option} ${value}`);
+    assert.ok(stderr.includes(`'${option} <n>' argument '${value}' is invalid. It must be an integer in ${range}.`), stderr);
+  }
 });
 
 test('the weighted sum of an exchange is that in the order of the workers', () => {

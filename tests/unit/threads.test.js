@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { syncBuiltinESMExports } from 'node:module';
+import os from 'node:os';
 import { after, before, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { LossScaleOptimizer, Memory, RMSprop, indexedSlices, tensor, variable } from 'rmsprop-wasm';
@@ -12,6 +14,7 @@ import * as optax from 'rmsprop-wasm/optax';
 import { ThreadPool } from 'rmsprop-wasm/threads';
 import { RMSprop as TorchRMSprop } from 'rmsprop-wasm/torch';
 import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
+import { availableCores } from '../../js/hosts.js';
 
 const THREADS = [1, 2, 3, 8];
 /** Large enough to be divided, with cuts within tensors, and at odd places. */
@@ -268,12 +271,13 @@ test('a process ends although a pool is open', () => {
  *
  * @param {import('node:test').TestContext} t
  * @param {new () => object} Fake
+ * @param {Parameters<typeof ThreadPool.create>[0]} [options]
  */
-function poolOf(t, Fake) {
+function poolOf(t, Fake, options = { threads: 2 }) {
   const scope = /** @type {any} */ (globalThis);
   scope.Worker = Fake;
   t.after(() => { delete scope.Worker; });
-  return ThreadPool.create({ threads: 2 });
+  return ThreadPool.create(options);
 }
 
 test('a worker that ends in the middle of a step: an error after a time, and the pool can be closed', async (t) => {
@@ -330,6 +334,52 @@ test('a worker that never answers, or cannot start, is an error of create', asyn
   });
   await assert.rejects(failing, /^Error: thread 1 of the pool could not be started: its script could not be loaded$/);
   clearInterval(passing);
+});
+
+test('after a create that failed no worker is waited for any more', async (t) => {
+  let made = 0;
+  const failing = poolOf(t, class {
+    onerror = (/** @type {any} */ _event) => {};
+    isFirst = made++ === 0;
+    postMessage() { if (this.isFirst) setImmediate(() => this.onerror({ message: 'no', preventDefault() {} })); }
+    terminate() {}
+  }, { threads: 3 });
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers();
+  await assert.rejects(failing, /^Error: thread 1 of the pool could not be started: no$/);
+  assert.equal(timers(), before);
+});
+
+test('on a machine of more cores than a pool can have threads, a pool has as many as it can', async (t) => {
+  t.mock.method(os, 'availableParallelism', () => 1000);
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  const pool = await poolOf(t, class {
+    onmessage = (/** @type {any} */ _message) => {};
+    postMessage() { setImmediate(() => this.onmessage({ data: 'ready' })); }
+    terminate() {}
+  }, {});
+  assert.equal(pool.threads, 256);
+  await pool.close();
+});
+
+test('an engine that does not say how many cores there are gets one thread', async (t) => {
+  const scope = /** @type {any} */ (globalThis);
+  const names = ['process', 'navigator'];
+  const known = names.map((name) => Object.getOwnPropertyDescriptor(scope, name));
+  t.after(() => names.forEach((name, i) => {
+    if (known[i]) Object.defineProperty(scope, name, known[i]);
+    else delete scope[name];
+  }));
+  for (const navigator of [{}, undefined]) {
+    for (const [name, value] of Object.entries({ process: undefined, navigator })) {
+      Object.defineProperty(scope, name, { value, configurable: true });
+    }
+    assert.equal(await availableCores(), 1);
+  }
 });
 
 test('a bundler for browsers finds nothing of Node\'s, and the script of the workers', async () => {

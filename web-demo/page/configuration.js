@@ -11,7 +11,7 @@
 /**
  * @typedef {object} Field
  * @property {string} label
- * @property {'number' | 'integer' | 'boolean' | 'numbers' | 'text' | 'choice'} kind
+ * @property {'number' | 'integer' | 'boolean' | 'numbers' | 'integers' | 'text' | 'choice'} kind
  * @property {Value} standard
  * @property {number} [minimum]
  * @property {number} [maximum]
@@ -149,7 +149,7 @@ export const RACER_FIELDS = Object.freeze({
   decaySteps: { label: 'decay steps', kind: 'integer', minimum: 1, maximum: 1e7, standard: 2000 },
   decayRate: { label: 'decay rate', kind: 'number', minimum: 0, maximum: 1000, standard: 0.5 },
   staircase: { label: 'in stairs', kind: 'boolean', standard: false },
-  boundaries: { label: 'boundaries', kind: 'numbers', minimum: 0, maximum: 1e7, most: 16, standard: [500, 1500] },
+  boundaries: { label: 'boundaries', kind: 'integers', minimum: 0, maximum: 1e7, most: 16, standard: [500, 1500] },
   values: { label: 'values', kind: 'numbers', minimum: 0, maximum: 10, most: 17, standard: [0.002, 0.0005, 0.0001] },
   endRate: { label: 'end rate', kind: 'number', minimum: 0, maximum: 10, standard: 0.0001 },
   power: { label: 'power', kind: 'number', minimum: 0, maximum: 100, standard: 1 },
@@ -185,7 +185,7 @@ export const COMMON_FIELDS = Object.freeze({
     }),
     standard: 'mnist',
   },
-  hidden: { label: 'hidden layers', kind: 'numbers', minimum: 1, maximum: 1024, most: 4, standard: [128] },
+  hidden: { label: 'hidden layers', kind: 'integers', minimum: 1, maximum: 1024, most: 4, standard: [128] },
   batch: { label: 'batch', kind: 'integer', minimum: 1, maximum: 2048, standard: 128 },
   examples: {
     label: 'training examples', kind: 'integer', minimum: 1, maximum: 60000, standard: 60000,
@@ -286,8 +286,8 @@ export function fieldsOf(racer) {
   return ['dialect', ...DIALECTS[racer.dialect].options, 'schedule', ...SCHEDULES[racer.schedule].options];
 }
 
-/** The fields whose changes take effect while training goes on. */
-export const LIVE_FIELDS = Object.freeze(['schedule', ...Object.values(SCHEDULES).flatMap(({ options }) => options)]);
+/** The fields of a rate, whose changes take effect while training goes on. */
+const LIVE_FIELDS = Object.freeze(['schedule', ...Object.values(SCHEDULES).flatMap(({ options }) => options)]);
 
 /**
  * @param {Racer} racer
@@ -352,10 +352,11 @@ export function parse({ kind, minimum = -Infinity, maximum = Infinity, most = In
     case 'text':
       if (trimmed === '' || trimmed.length > most) throw new RangeError(`must have 1 to ${most} characters`);
       return trimmed;
-    case 'numbers': {
+    case 'numbers':
+    case 'integers': {
       const parts = trimmed === '' ? [] : trimmed.split(',');
       if (parts.length === 0 || parts.length > most) throw new RangeError(`must be 1 to ${most} numbers, as in 64,32`);
-      return parts.map((part) => number(part, minimum, maximum, false));
+      return parts.map((part) => number(part, minimum, maximum, kind === 'integers'));
     }
     default:
       return number(trimmed, minimum, maximum, kind === 'integer');
@@ -386,8 +387,8 @@ function number(text, minimum, maximum, isWhole) {
 export function problemOf(racer) {
   if (racer.schedule !== 'piecewise') return undefined;
   const { boundaries, values } = racer;
-  if (boundaries.some((boundary, i) => !Number.isInteger(boundary) || boundary <= (boundaries[i - 1] ?? -1))) {
-    return { key: 'boundaries', message: 'must be integers that grow' };
+  if (boundaries.some((boundary, i) => boundary <= (boundaries[i - 1] ?? -1))) {
+    return { key: 'boundaries', message: 'must grow' };
   }
   if (values.length !== boundaries.length + 1) {
     return { key: 'values', message: `must be ${boundaries.length + 1}, one more than boundaries` };
@@ -409,6 +410,23 @@ export function toQuery(configuration) {
   const isStandard = JSON.stringify(configuration.racers) === JSON.stringify(standard.racers);
   if (!isStandard) configuration.racers.forEach((racer, i) => write(query, LANES[i], racer));
   return query.toString();
+}
+
+/**
+ * @param {Configuration} a
+ * @param {Configuration} b
+ * @returns {boolean} whether a race of one can become one of the other while training goes on, by other rates
+ */
+export function differInRatesOnly(a, b) {
+  const fixed = (/** @type {Configuration} */ { racers, ...common }) => toQuery({
+    ...common,
+    racers: racers.map((racer) => {
+      const { dialect, ...options } = racer;
+      const kept = Object.entries(options).filter(([key]) => !LIVE_FIELDS.includes(key));
+      return racerOf({ dialect, ...Object.fromEntries(kept) });
+    }),
+  });
+  return fixed(a) === fixed(b);
 }
 
 /**

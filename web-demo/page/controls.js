@@ -28,11 +28,16 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/** What is typed counts when so many milliseconds have passed without a key, or by Enter, or in leaving the field. */
+const TYPING = 400;
+
 /** One field: a label, what is typed or chosen, and a line for what is wrong with it. */
 class Control {
   #field;
   #input;
   #problem;
+  /** Until what is being typed counts. @type {ReturnType<typeof setTimeout> | undefined} */
+  #pause;
 
   /**
    * @param {object} options
@@ -41,7 +46,7 @@ class Control {
    * @param {Field} options.field
    * @param {Value} options.value
    * @param {(value: Value, isTyping: boolean) => void} options.onChange
-   * @param {(problem: string | undefined) => void} options.onProblem
+   * @param {(problem: string) => void} options.onProblem
    */
   constructor({ id, label, field, value, onChange, onProblem }) {
     this.#field = field;
@@ -57,7 +62,7 @@ class Control {
     } else {
       this.#input = element('input', {
         ...described, type: 'text', value: text, autocomplete: 'off', spellcheck: false,
-        inputMode: kind === 'text' || kind === 'numbers' ? 'text' : kind === 'integer' ? 'numeric' : 'decimal',
+        inputMode: ['text', 'numbers', 'integers'].includes(kind) ? 'text' : kind === 'integer' ? 'numeric' : 'decimal',
       });
     }
     const helpLine = help ? [element('span', { className: 'help', id: `${id}-help` }, help)] : [];
@@ -68,6 +73,7 @@ class Control {
         name, this.#input, ...helpLine, this.#problem);
     const isTyped = kind !== 'choice' && kind !== 'boolean';
     const read = (/** @type {boolean} */ isTyping) => {
+      clearTimeout(this.#pause);
       let read;
       try {
         read = parse(field, this.#text());
@@ -77,10 +83,15 @@ class Control {
         return;
       }
       this.setProblem(undefined);
-      onProblem(undefined);
       onChange(read, isTyping);
     };
-    if (isTyped) this.#input.addEventListener('input', () => read(true));
+    if (isTyped) {
+      this.#input.addEventListener('input', () => {
+        clearTimeout(this.#pause);
+        // Of 5e-4 nobody wants the 5 to be used.
+        this.#pause = setTimeout(() => this.#input.isConnected && read(true), TYPING);
+      });
+    }
     this.#input.addEventListener('change', () => read(false));
   }
 
@@ -129,7 +140,7 @@ class RacerCard {
    * @param {Racer} racer
    * @param {number} index
    * @param {(key: string, value: Value) => void} onChange
-   * @param {(key: string, problem: string | undefined) => void} onProblem
+   * @param {(key: string, problem: string) => void} onProblem
    * @param {(() => void) | undefined} onRemove
    */
   constructor(racer, index, onChange, onProblem, onRemove) {
@@ -259,8 +270,8 @@ export class Controls {
    * @param {HTMLElement} options.racers
    * @param {HTMLElement} options.common
    * @param {Configuration} options.configuration
-   * @param {(configuration: Configuration, key: string) => void} options.onChange is told of the whole configuration
-   *   and of the field that changed it, also when it is not valid: ask `problems` then
+   * @param {(configuration: Configuration) => void} options.onChange is told of the whole configuration, also when
+   *   it is not valid: ask `problems` then
    */
   constructor({ racers, common, configuration, onChange }) {
     this.#racersElement = racers;
@@ -301,9 +312,9 @@ export class Controls {
       field: COMMON_FIELDS[key],
       value: /** @type {any} */ (configuration)[key],
       onChange: (value, isTyping) => {
-        this.#problems.delete(key);
+        const isMended = this.#problems.delete(key);
         this.#configuration = { ...this.#configuration, [key]: value };
-        if (!isTyping) this.#onChange(this.#configuration, key);
+        if (!isTyping || isMended) this.#onChange(this.#configuration);
       },
       onProblem: (problem) => this.#setProblem(key, problem),
     }).element));
@@ -333,7 +344,7 @@ export class Controls {
     this.#configuration = { ...this.#configuration, racers };
     this.#problems.clear();
     this.#showRacers();
-    this.#onChange(this.#configuration, 'racers');
+    this.#onChange(this.#configuration);
   }
 
   /**
@@ -359,20 +370,16 @@ export class Controls {
       this.#cards[i].racer = racer;
       this.#draw(i);
     }
-    this.#onChange(this.#configuration, key);
+    this.#onChange(this.#configuration);
   }
 
   /**
    * @param {string} key
-   * @param {string | undefined} problem
+   * @param {string} problem
    */
   #setProblem(key, problem) {
-    if (problem === undefined) {
-      this.#problems.delete(key);
-    } else {
-      this.#problems.set(key, problem);
-      this.#onChange(this.#configuration, key);
-    }
+    this.#problems.set(key, problem);
+    this.#onChange(this.#configuration);
   }
 
   #drawAll() {

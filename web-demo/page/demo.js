@@ -4,19 +4,13 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
+import { integerIn } from '../arguments.js';
 import { serve } from '../serve.js';
 import { DEMO_FOLDER, FASHION_FOLDER, buildDemo } from './build.js';
 
 /** @param {string} line */
 const print = (line) => process.stdout.write(`${line}\n`);
-
-/** @param {string} text */
-function portNumber(text) {
-  const port = /^\d+$/.test(text) ? Number(text) : NaN;
-  if (port <= 65535) return port;
-  throw new InvalidArgumentError('It must be an integer in [0, 65535].');
-}
 
 function parseArguments() {
   const here = relative(process.cwd(), DEMO_FOLDER);
@@ -25,7 +19,7 @@ function parseArguments() {
     .addOption(new Option('--build', 'build only').hideHelp())
     .addOption(new Option('--folder <path>', 'where to build')
       .argParser((path) => resolve(path)).default(DEMO_FOLDER, here))
-    .option('--port <number>', 'of the server; 0: one that is free', portNumber, 8080)
+    .option('--port <number>', 'of the server; 0: one that is free', integerIn(0, 65535), 8080)
     .option('--open', 'open the page in the browser')
     .helpOption('-h, --help', 'show this help')
     .allowExcessArguments(false)

@@ -4,7 +4,7 @@
 import { HistogramChart, StepChart, short } from './charts.js';
 import { Client } from './client.js';
 import {
-  COMMON_FIELDS, LANES, LIVE_FIELDS, PRESETS, fromQuery, hasAverages, parse, racerOf, titleOf, toQuery, withData,
+  COMMON_FIELDS, LANES, PRESETS, differInRatesOnly, fromQuery, hasAverages, parse, racerOf, titleOf, toQuery, withData,
 } from './configuration.js';
 import { Controls, element } from './controls.js';
 import { History, RunningMean } from './history.js';
@@ -322,7 +322,8 @@ function onNews(news) {
       page.loading.hidden = true;
       warn(`${news.message.charAt(0).toUpperCase()}${news.message.slice(1)}.`);
       say('Stopped.');
-      setEnabled(Boolean(ready));
+      setEnabled(ready?.race === race);
+      page.reset.toggleAttribute('disabled', false);
       break;
   }
 }
@@ -432,17 +433,15 @@ function showPace() {
   }
 }
 
-/**
- * @param {Configuration} next
- * @param {string} key of the field that has changed
- */
-function onControls(next, key) {
+/** @param {Configuration} next */
+function onControls(next) {
   if (controls.problems.length > 0) {
     wait();
     return;
   }
   page.preset.value = '';
-  if (LIVE_FIELDS.includes(key) && ready) {
+  if (ready?.race === race && differInRatesOnly(configuration, next)) {
+    const isOther = toQuery(configuration) !== toQuery(next);
     configuration = next;
     writeAddress(next);
     warn('');
@@ -452,7 +451,7 @@ function onControls(next, key) {
       title.textContent = `${LANES[i].toUpperCase()}: ${titleOf(next.racers[i])}`;
     });
     if (isWaiting) start();
-    else if (step > 0) {
+    else if (isOther && step > 0) {
       say(`The new rate is in use from step ${grouped(step)} on; who opens the address has it from the start.`);
     }
   } else {
@@ -550,7 +549,7 @@ async function look(isForced = false) {
     }
     for (const key of /** @type {const} */ (['square', 'effective'])) {
       const histogram = key === 'square' ? inside.meanSquare : inside.effective;
-      const zeros = histogram.zeros > 0 ? `; ${grouped(histogram.zeros)} are 0` : '';
+      const zeros = histogram.zeros > 0 ? `; ${grouped(histogram.zeros)} are 0 or not finite` : '';
       byId(`${key}-note`).textContent = histogram.counts.length > 0
         ? `median ${short(histogram.median)}${zeros}` : 'nothing yet';
       if (histogram.counts.length > 0) histograms[key].set(histogram, lane);
@@ -635,9 +634,9 @@ async function load() {
 async function copyLink() {
   try {
     await navigator.clipboard.writeText(location.href);
-    say('The address is copied: whoever opens it has the same race, to the bit.');
+    say('The address is copied: whoever opens it has these settings from the first step on.');
   } catch {
-    say('Copy the address of this page: whoever opens it has the same race, to the bit.');
+    say('Copy the address of this page: whoever opens it has these settings from the first step on.');
   }
 }
 

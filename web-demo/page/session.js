@@ -192,6 +192,7 @@ export class Session {
       race.dispose();
       throw error;
     }
+    this.#setRunning(false); // the old one may have been told to run meanwhile
     this.#race?.dispose();
     this.#race = race;
     this.#number = number;
