@@ -13,8 +13,8 @@ import { programOf } from './mutants.js';
  *   compiles to the same code, is none
  */
 
-/** Seconds that a command may take; the slowest takes a thirtieth of it on an idle machine. */
-const LIMIT = 300;
+/** A command may take as many times as long as all tests take without any mutant, and at least as many seconds. */
+const PATIENCE = { times: 3, seconds: 20 };
 
 /** The slots, the call, the options: what everything in JavaScript rests on. */
 const steps = ['step', 'aggregate', 'rmsprop', 'failure', 'memory', 'own-memory', 'loss-scale'];
@@ -82,6 +82,8 @@ function requirePass(tests, outcome) {
 export class Copy {
   #root;
   #folder;
+  /** Seconds that a command may take. */
+  #limit = 600;
   /** What a native compiler made of the kernels. @type {Map<string, Buffer>} */
   #objects = new Map();
 
@@ -116,12 +118,14 @@ export class Copy {
    * @param {boolean} withScripts
    */
   async prepare(withC, withScripts) {
+    const start = performance.now();
     if (withC) {
       await this.#must(compileTests);
       this.#objects = await this.#compiled() ?? new Map();
       requirePass('the native tests', await this.#native());
     }
     if (withScripts) requirePass('the tests', await this.#scripts([]));
+    this.#limit = Math.max(PATIENCE.seconds, PATIENCE.times * (performance.now() - start) / 1000);
   }
 
   /**
@@ -133,6 +137,7 @@ export class Copy {
     const build = join(this.#folder, 'build');
     if (existsSync(build)) cpSync(build, join(folder, 'build'), { recursive: true });
     twin.#objects = this.#objects;
+    twin.#limit = this.#limit;
     return twin;
   }
 
@@ -274,7 +279,7 @@ export class Copy {
         } catch {
           // it has just ended
         }
-      }, LIMIT * 1000);
+      }, this.#limit * 1000);
       child.on('error', reject);
       child.on('close', (code) => {
         clearTimeout(timer);
