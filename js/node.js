@@ -10,6 +10,7 @@
  *
  * An entry of its own, since it needs Node's modules, which browsers do not have.
  */
+import { randomBytes } from 'node:crypto';
 import {
   closeSync, fchmodSync, fsyncSync, lstatSync, openSync, readFileSync, realpathSync, renameSync, statSync, unlinkSync,
   writeSync,
@@ -33,9 +34,6 @@ const REASONS = {
   EIO: 'the device failed',
 };
 
-/** Temporary files made by this process. */
-let count = 0;
-
 /**
  * Writes a file atomically: into a temporary file of the same directory, which is flushed to the disk and then renamed.
  * Killed at any moment, the process leaves the old file or the new one, whole; at worst a temporary file besides, whose
@@ -54,8 +52,9 @@ export function saveFile(path, content) {
   const bytes = bytesOf(content);
   const target = attempt('saved', given, () => followed(given));
   const folder = dirname(target);
-  // In the same directory: only within a file system is renaming atomic.
-  const temporary = join(folder, `${basename(target)}.${process.pid}.${count++}.tmp`);
+  // In the same directory: only within a file system is renaming atomic. At random: threads share the process's id, and
+  // a container's next run has that of the one that was killed and left a file.
+  const temporary = join(folder, `${basename(target)}.${randomBytes(8).toString('hex')}.tmp`);
   attempt('saved', given, () => {
     const mode = existingMode(target);
     // 'wx' never writes through a file or link that somebody has put there.

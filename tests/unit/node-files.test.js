@@ -109,6 +109,14 @@ function assertRefused(folder, path, content, expected) {
   assert.deepEqual(listing(), before);
 }
 
+test('what a killed process left is in the way of no other, not even of one with its process id', (t) => {
+  const folder = folderFor(t);
+  const path = join(folder, 'file');
+  for (let count = 0; count < 100; count++) writeFileSync(`${path}.${process.pid}.${count}.tmp`, 'cut');
+  saveFile(path, Uint8Array.of(7));
+  assert.deepEqual([...loadFile(path)], [7]);
+});
+
 test('a missing directory, a directory in the place of the file and a file in that of a directory are refused', (t) => {
   const folder = folderFor(t);
   mkdirSync(join(folder, 'sub'));
