@@ -50,6 +50,8 @@ export class Bus {
   #onRefused;
   /** What is being signed and sent, in order. */
   #outgoing = Promise.resolve();
+  /** What is being verified and received: in one order for all topics, so that no farewell overtakes a result. */
+  #incoming = Promise.resolve();
   /** Called when the connection ends. @type {Set<(error: GroupError) => void>} */
   #listeners = new Set();
   bytesSent = 0;
@@ -126,7 +128,6 @@ export class Bus {
    */
   subscribe(topic, receive) {
     const subject = this.#subject(topic);
-    let incoming = Promise.resolve();
     const handle = async (/** @type {Uint8Array} */ data) => {
       const message = await this.#seal.open(subject, data);
       if (message && receive(message)) {
@@ -140,7 +141,7 @@ export class Bus {
       callback: (error, message) => {
         if (error) return; // the server's refusal also reaches the connection's status
         const data = new Uint8Array(message.data); // a copy: the client uses its buffer again
-        incoming = incoming.then(() => handle(data)).catch(() => {});
+        this.#incoming = this.#incoming.then(() => handle(data)).catch(() => {});
       },
     });
     return () => {

@@ -296,6 +296,27 @@ test('a killed replica: the others fail, keep their state, and go on as two by c
   for (const group of members) group.close();
 });
 
+test('rank 0 leaves at once after a step: the step stands for all, whatever comes on its heels', { skip }, async () => {
+  for (const secret of [undefined, 'sesame']) {
+    for (let round = 0; round < 10; round++) {
+      const name = groupName();
+      const members = await Promise.all(four.slice(0, 3).map((connection) =>
+        join({ connection, group: name, size: 3, timeout: TIMEOUT, secret })));
+      const flats = members.map(({ rank }) => new Float32Array(50000).fill(rank));
+      const hooks = members.map((group) => allReduce({ group }));
+      await all(members, async (group, i) => {
+        await hooks[i](flats[i], { step: 0, tensors: [] });
+        if (group.rank === 0) await group.leave();
+      });
+      for (const flat of flats) assert.ok(flat.every((x) => x === 1));
+      const others = hooks.filter((_, i) => members[i].rank > -1);
+      assert.equal(others.length, 2);
+      for (const hook of others) await assert.rejects(hook(flats[0], { step: 1, tensors: [] }), /rank 0 has left the group/);
+      for (const group of members) group.close();
+    }
+  }
+});
+
 test('a replica that leaves is named at once, and a group below the minimum does not go on', { skip }, async () => {
   const run = await found(four.slice(0, 3), { timeout: 400 });
   await all([0, 1, 2], (rank) => stepOf(run.learners[rank], run.groups[rank]));
