@@ -14,7 +14,6 @@ import { Channel } from './nats-channel.js';
  * @typedef {object} ObjectStore what is used of an ObjectStore of `@nats-io/obj`
  * @property {(meta: { name: string }, data: Uint8Array) => Promise<unknown>} putBlob
  * @property {(name: string) => Promise<Uint8Array | null>} getBlob
- * @property {(name: string) => Promise<unknown>} delete
  */
 /**
  * @typedef {object} State what is used of an optimizer when a replica takes over the state of another
@@ -33,9 +32,14 @@ const AGAIN = 100;
 /** How long a proposal waits to be accepted, and how long who accepted one accepts no other, in milliseconds. */
 const ACCEPTING = 1500;
 const PROMISED = 3 * ACCEPTING;
+/** After which silence one who waits to be let in is gone, in milliseconds. */
+const SILENT = 10 * AGAIN;
 
 /** A flag of rank 0's results: someone waits to be let in. */
 const SOMEONE_WAITS = 1;
+
+/** What calls say once the group is closed. */
+const LEFT = 'the replica has left the group';
 
 /** @returns {string} unlike all others; not for secrets */
 const makeId = () => Array.from({ length: 3 }, () => Math.floor(Math.random() * 2 ** 36).toString(36)).join('');
@@ -77,9 +81,9 @@ export class Group {
   #host;
   /** Those who want to found or regroup, by id. @type {Map<string, { rank: number, step: number }>} */
   #seen = new Map();
-  /** Those who wait to be let in: rank 0 knows. @type {Set<string>} */
-  #waiting = new Set();
-  /** Whether rank 0 has told that it lets someone in. */
+  /** When those who wait to be let in have last said so, by id: rank 0 knows. @type {Map<string, number>} */
+  #waiting = new Map();
+  /** Whether rank 0 has told that it lets someone in, and has not yet done so or given it up. */
   #isDue = false;
   /** The one proposal that is accepted. @type {{ id: string, until: number } | undefined} */
   #promise;
@@ -87,6 +91,8 @@ export class Group {
   #proposal;
   /** Called after every message. @type {(() => void) | undefined} */
   #wake;
+  /** Called when this replica leaves. @type {((error: GroupError) => void) | undefined} */
+  #stop;
   /** The messages about state, by id of their view. @type {Map<string, { name: string }>} */
   #states = new Map();
   /** What is exchanged. @type {Set<string>} */
@@ -173,7 +179,7 @@ export class Group {
       topic: `${view.id}.${purpose}`,
       rank: this.rank,
       size: this.size,
-      flags: () => (this.#waiting.size && this.#store ? SOMEONE_WAITS : 0),
+      flags: () => (this.#newcomers().length && this.#store ? SOMEONE_WAITS : 0),
       onFlags: (flags) => {
         this.#isDue ||= (flags & SOMEONE_WAITS) !== 0;
       },
@@ -194,19 +200,44 @@ export class Group {
       await this.#beLetIn(optimizer);
       return true;
     }
-    if (!this.#view) throw new GroupError('the replica has left the group');
+    if (!this.#view) throw new GroupError(LEFT);
     if (!this.#isDue) return false;
-    this.#isDue = false;
-    if (this.rank === 0) {
-      const members = [...this.#view.members, ...this.#waiting].filter((id, i, all) => all.indexOf(id) === i);
-      const view = { id: makeId(), members };
-      await this.#putState(view, optimizer);
-      await this.#propose(view);
-    } else {
-      const { id } = this.#view;
-      await this.#until(2 * this.#bus.timeout, () => this.#view?.id !== id, 'rank 0 let nobody in');
+    const old = this.#view;
+    try {
+      if (this.rank === 0) {
+        await this.#letIn(old, optimizer);
+      } else {
+        await this.#until(2 * this.#bus.timeout, () => !this.#isDue, 'rank 0 neither let anybody in nor gave it up');
+      }
+    } finally {
+      this.#isDue = false;
     }
-    return true;
+    return this.#view !== old;
+  }
+
+  /**
+   * @param {View} old
+   * @param {State} optimizer
+   */
+  async #letIn(old, optimizer) {
+    const view = { id: makeId(), members: [...old.members, ...this.#newcomers()] };
+    try {
+      if (view.members.length > old.members.length) {
+        await this.#putState(view, optimizer);
+        await this.#propose(view);
+      }
+    } catch (error) {
+      // Whoever did not answer asks again, or is gone; the group goes on as it is.
+      if (!(error instanceof GroupError)) throw error;
+    } finally {
+      if (this.#view === old) this.#say({ type: 'cancel', view });
+    }
+  }
+
+  /** @returns {string[]} who waits to be let in, and has said so of late */
+  #newcomers() {
+    const since = Date.now() - SILENT;
+    return [...this.#waiting].filter(([, last]) => last >= since).map(([id]) => id);
   }
 
   /** @param {State} optimizer */
@@ -264,6 +295,7 @@ export class Group {
         throw new GroupError(`rank ${old.members.indexOf(members[0])} did not regroup within ${4 * timeout} ms`);
       }
     }
+    if (!this.#view) throw new GroupError(LEFT);
     const view = /** @type {View & { steps: Record<string, number> }} */ (this.#view);
     const newest = Math.max(...Object.values(view.steps));
     if (Object.values(view.steps).every((one) => one === newest)) return;
@@ -292,6 +324,7 @@ export class Group {
     this.#end();
     this.#view = undefined;
     this.#host = undefined;
+    this.#stop?.(new GroupError(LEFT));
   }
 
   /**
@@ -384,7 +417,7 @@ export class Group {
         else this.#host = view;
         break;
       case 'wait':
-        if (this.rank === 0) this.#waiting.add(from);
+        if (this.rank === 0) this.#waiting.set(from, Date.now());
         break;
       case 'regroup':
         if (this.#view?.id === view) this.#seen.set(from, { rank: message.rank, step: message.step });
@@ -400,6 +433,7 @@ export class Group {
         break;
       case 'cancel':
         if (this.#promise?.id === view.id) this.#promise = undefined;
+        if (from === this.#view?.members[0]) this.#isDue = false;
         break;
       case 'commit':
         if (this.#promise?.id === view.id && view.members.includes(this.#id)) this.#adopt(view, message.steps);
@@ -490,6 +524,7 @@ export class Group {
     const pending = new Pending(timeout, () => new GroupError(`${failure} within ${timeout} ms`));
     const timer = again && setInterval(again, AGAIN);
     const ended = this.#bus.onClosed(pending.reject);
+    this.#stop = pending.reject;
     this.#wake = () => {
       if (isSo()) pending.resolve();
     };
@@ -499,6 +534,7 @@ export class Group {
       await pending.promise;
     } finally {
       this.#wake = undefined;
+      this.#stop = undefined;
       ended();
       clearInterval(timer);
     }

@@ -384,6 +384,35 @@ test('a late joiner gets the state of rank 0 and goes on in step, and nothing is
   for (const group of run.groups) group.close();
 });
 
+test('one who asks to be let in and dies holds nobody up, and the next one is let in', { skip }, async () => {
+  const run = await found(four.slice(0, 3));
+  const enter = async () => join({ connection: four[3], group: run.name, size: 3, timeout: TIMEOUT, store: await openStore(four[3]) });
+  const synchronize = () => all(run.groups, (group, i) => group.synchronize(run.learners[i].optimizer));
+  const step = () => all(run.groups, (group, i) => stepOf(run.learners[i], group));
+  const dying = await enter();
+  const waits = dying.synchronize(new Learner().optimizer);
+  await new Promise((resolve) => { setTimeout(resolve, 50); });
+  dying.close();
+  await assert.rejects(waits, /the replica has left the group/);
+  for (const end = Date.now() + 2 * TIMEOUT; Date.now() < end;) {
+    await step();
+    await synchronize();
+  }
+  assert.deepEqual(run.groups.map(({ size }) => size), [3, 3, 3]);
+  assert.equal(hashes(run.learners), 1);
+
+  const living = await enter();
+  const learner = new Learner({ aggregateGradients: allReduce({ group: living }) });
+  const isIn = living.synchronize(learner.optimizer);
+  while (run.groups[0].size < 4) {
+    await step();
+    await synchronize();
+  }
+  await isIn;
+  assert.equal(hashes([...run.learners, learner]), 1);
+  for (const group of [...run.groups, living]) group.close();
+});
+
 test('messages from outside are refused: without the secret nothing is read, whatever it looks like', { skip }, async () => {
   const group = groupName();
   /** @type {string[]} */
