@@ -112,6 +112,26 @@ export class Bus {
   }
 
   /**
+   * For what reaches the others on another way than by `publish`.
+   *
+   * @param {string} topic unlike that of any message
+   * @param {Uint8Array} bytes
+   * @returns {Promise<Uint8Array>} with the group's code, where it has a secret
+   */
+  seal(topic, bytes) {
+    return this.#seal.close(this.#subject(topic), bytes);
+  }
+
+  /**
+   * @param {string} topic
+   * @param {Uint8Array} sealed
+   * @returns {Promise<Uint8Array | undefined>} what was sealed; undefined if that was not by the group
+   */
+  unseal(topic, sealed) {
+    return this.#seal.open(this.#subject(topic), sealed);
+  }
+
+  /**
    * @param {string} topic
    * @param {object} message of JSON
    * @returns {Promise<void>}

@@ -484,8 +484,9 @@ export class Group {
    */
   async #putState(view, optimizer) {
     if (!this.#store) throw new GroupError('join needs a store to hand state to another replica');
-    const name = `${this.#bus.group}-${view.id}`;
-    await this.#store.putBlob({ name }, optimizer.save({ variables: true }));
+    // One a replica: what it puts later takes the place of what all have taken.
+    const name = `${this.#bus.group}-${this.#id}`;
+    await this.#store.putBlob({ name }, await this.#bus.seal(name, optimizer.save({ variables: true })));
     this.#states.set(view.id, { name });
     this.#say({ type: 'state', view: view.id, name });
   }
@@ -498,8 +499,10 @@ export class Group {
     if (!this.#store) throw new GroupError('join needs a store to take over the state of another replica');
     await this.#until(2 * this.#bus.timeout, () => this.#states.has(id), 'no state came from the replica that has it');
     const { name } = /** @type {{ name: string }} */ (this.#states.get(id));
-    const bytes = await this.#store.getBlob(name);
-    if (!bytes) throw new GroupError(`the store has no ${name}`);
+    const stored = await this.#store.getBlob(name);
+    if (!stored) throw new GroupError(`the store has no ${name}`);
+    const bytes = await this.#bus.unseal(name, stored);
+    if (!bytes) throw new GroupError('the state in the store is not from the group');
     optimizer.load(bytes);
   }
 
