@@ -18,7 +18,7 @@
  * HDF5 and zip are read and written by libraries that are handed in: h5wasm (version 0.10) and fflate (version 0.8).
  * This package depends on neither. Whoever opens files of strangers relies on these libraries.
  */
-import { array, ofType, rangeError, show, typeError } from './check.js';
+import { array, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 
 /** @typedef {Float32Array | Float64Array | Int32Array} Numbers */
 /**
@@ -86,6 +86,7 @@ export async function readKerasFile(bytes, libraries) {
  */
 export async function writeKerasFile(bytes, changes, libraries) {
   const { variables = new Map(), optimizerWeights = [] } = ofType('changes', changes, 'object');
+  knownOptions('changes', changes, ['variables', 'optimizerWeights']);
   if (!(variables instanceof Map)) throw typeError('changes.variables', 'a Map', variables);
   const { weights, files } = opened(bytes, libraries);
   if (files) ofType('libraries.zipSync', libraries.zipSync, 'function');
