@@ -32,8 +32,6 @@ const AGAIN = 100;
 /** How long a proposal waits to be accepted, and how long who accepted one accepts no other, in milliseconds. */
 const ACCEPTING = 1500;
 const PROMISED = 3 * ACCEPTING;
-/** After which silence one who waits to be let in is gone, in milliseconds. */
-const SILENT = 10 * AGAIN;
 
 /** A flag of rank 0's results: someone waits to be let in. */
 const SOMEONE_WAITS = 1;
@@ -81,8 +79,8 @@ export class Group {
   #host;
   /** Those who want to found or regroup, by id. @type {Map<string, { rank: number, step: number }>} */
   #seen = new Map();
-  /** When those who wait to be let in have last said so, by id: rank 0 knows. @type {Map<string, number>} */
-  #waiting = new Map();
+  /** Those who wait to be let in: rank 0 knows. @type {Set<string>} */
+  #waiting = new Set();
   /** Whether rank 0 has told that it lets someone in, and has not yet done so or given it up. */
   #isDue = false;
   /** The one proposal that is accepted. @type {{ id: string, until: number } | undefined} */
@@ -179,7 +177,7 @@ export class Group {
       topic: `${view.id}.${purpose}`,
       rank: this.rank,
       size: this.size,
-      flags: () => (this.#newcomers().length && this.#store ? SOMEONE_WAITS : 0),
+      flags: () => (this.#waiting.size && this.#store ? SOMEONE_WAITS : 0),
       onFlags: (flags) => {
         this.#isDue ||= (flags & SOMEONE_WAITS) !== 0;
       },
@@ -220,24 +218,16 @@ export class Group {
    * @param {State} optimizer
    */
   async #letIn(old, optimizer) {
-    const view = { id: makeId(), members: [...old.members, ...this.#newcomers()] };
+    const view = { id: makeId(), members: [...old.members, ...this.#waiting] };
     try {
-      if (view.members.length > old.members.length) {
-        await this.#putState(view, optimizer);
-        await this.#propose(view);
-      }
+      await this.#putState(view, optimizer);
+      await this.#propose(view);
     } catch (error) {
       // Whoever did not answer asks again, or is gone; the group goes on as it is.
       if (!(error instanceof GroupError)) throw error;
     } finally {
       if (this.#view === old) this.#say({ type: 'cancel', view });
     }
-  }
-
-  /** @returns {string[]} who waits to be let in, and has said so of late */
-  #newcomers() {
-    const since = Date.now() - SILENT;
-    return [...this.#waiting].filter(([, last]) => last >= since).map(([id]) => id);
   }
 
   /** @param {State} optimizer */
@@ -291,8 +281,10 @@ export class Group {
       if (members[0] === this.#id) {
         const steps = Object.fromEntries(members.map((id) => [id, present.get(id)?.step ?? 0]));
         await this.#propose({ id: makeId(), members }, steps).catch(() => this.#pause(AGAIN * Math.random()));
-      } else if (Date.now() > settled + 2 * timeout) {
-        throw new GroupError(`rank ${old.members.indexOf(members[0])} did not regroup within ${4 * timeout} ms`);
+      }
+      if (this.#view === old && Date.now() > settled + 2 * timeout) {
+        const missing = members[0] === this.#id ? 'the others' : `rank ${old.members.indexOf(members[0])}`;
+        throw new GroupError(`${missing} did not regroup within ${4 * timeout} ms`);
       }
     }
     if (!this.#view) throw new GroupError(LEFT);
@@ -364,6 +356,10 @@ export class Group {
     /** @type {Pending<void>} */
     const pending = new Pending(ACCEPTING, () => {
       const missing = view.members.filter((id) => !this.#proposal?.accepted.has(id));
+      for (const id of missing) {
+        this.#seen.delete(id); // whoever is still there says so again
+        this.#waiting.delete(id);
+      }
       return new GroupError(`${missing.length} of ${view.members.length} replicas did not accept the group`);
     });
     this.#proposal = { view, accepted: new Set([this.#id]), pending };
@@ -417,7 +413,7 @@ export class Group {
         else this.#host = view;
         break;
       case 'wait':
-        if (this.rank === 0) this.#waiting.set(from, Date.now());
+        if (this.rank === 0 && !this.#view?.members.includes(from)) this.#waiting.add(from);
         break;
       case 'regroup':
         if (this.#view?.id === view) this.#seen.set(from, { rank: message.rank, step: message.step });

@@ -327,6 +327,19 @@ test('a replica that leaves is named at once, and a group below the minimum does
   await assert.rejects(stepOf(run.learners[1], { rank: 1, size: 3, .../** @type {any} */ ({}) }), /the replica is in no group/);
 });
 
+test('who dies while the group regroups is left behind by the others', { skip }, async () => {
+  const run = await found(four.slice(0, 3));
+  await failing(run, [0, 1, 2].slice(0, 2), /rank 2 sent nothing/);
+  const regroups = [0, 1, 2].map((rank) => run.groups[rank].regroup(run.learners[rank].optimizer));
+  const dies = assert.rejects(regroups[2], /the replica has left the group/);
+  await new Promise((resolve) => { setTimeout(resolve, 50); });
+  run.groups[2].close();
+  await Promise.all([dies, regroups[0], regroups[1]]);
+  assert.deepEqual(run.groups.map(({ size }) => size), [2, 2, 0]);
+  await all([0, 1], (rank) => stepOf(run.learners[rank], run.groups[rank]));
+  for (const group of run.groups) group.close();
+});
+
 test('whoever is a step behind after a failure takes over the state of one who is ahead', { skip }, async () => {
   const run = await found(four.slice(0, 3), { timeout: 400 });
   await all([0, 1, 2], (rank) => stepOf(run.learners[rank], run.groups[rank]));
