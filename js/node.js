@@ -45,7 +45,8 @@ const REASONS = {
  *   then saved with its variables
  * @throws {TypeError} for other arguments
  * @throws {Error} where the file cannot be written (disk full, no permission, directory missing …), with the system's
- *   `code` and the original error as `cause`; the old file is as it was and no temporary file is left
+ *   `code` and the original error as `cause`; the old file is as it was and no temporary file is left. "Cannot be
+ *   flushed to its directory" alone means that the new file is there, but may be lost with the power
  */
 export function saveFile(path, content) {
   const given = pathOf(path);
@@ -134,17 +135,23 @@ function existingMode(path) {
 }
 
 /**
- * Flushes the entries of a directory, without which a rename may be lost when power is. Windows has no such call.
+ * Flushes the entries of a directory, without which a rename may be lost when power is. Windows has no such call, some
+ * file systems refuse it, and not everybody may read a directory that he may write to: the file is saved all the same.
  *
  * @param {string} folder
  */
 function syncFolder(folder) {
   if (process.platform === 'win32') return;
-  const handle = openSync(folder, 'r');
   try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
+    const handle = openSync(folder, 'r');
+    try {
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
+  } catch (error) {
+    const { code = '' } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (!['EACCES', 'EPERM', 'EINVAL', 'ENOTSUP'].includes(code)) throw error;
   }
 }
 

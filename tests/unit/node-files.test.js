@@ -166,6 +166,34 @@ test('without permission the old file stays', { skip: !process.getuid && 'there 
   assert.deepEqual(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'latin1')]), [['file', 'old']]);
 });
 
+test('a folder that may be written to but not be read, or is on a file system that flushes no folders, takes a file', {
+  skip: !process.getuid && 'there are no users here',
+}, (t) => {
+  const folder = folderFor(t);
+  const path = join(folder, 'file');
+  chmodSync(folder, 0o333);
+  const entry = new URL('../../js/node.js', import.meta.url).href;
+  const user = isRoot ? 'process.setgid(65534); process.setuid(65534);' : '';
+  const noFlush = `const { fsyncSync, fstatSync } = fs;
+    fs.fsyncSync = (file) => {
+      if (fstatSync(file).isDirectory()) throw Object.assign(new Error('no'), { code: 'EINVAL' });
+      fsyncSync(file);
+    };
+    syncBuiltinESMExports();`;
+  for (const [i, before] of [user, noFlush].entries()) {
+    const script = `import { createRequire, syncBuiltinESMExports } from 'node:module';
+      const fs = createRequire(${JSON.stringify(fileURLToPath(import.meta.url))})('node:fs');
+      const { saveFile } = await import(${JSON.stringify(entry)});
+      ${before}
+      saveFile(${JSON.stringify(path)}, Uint8Array.of(${i}));`;
+    const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    chmodSync(folder, 0o755);
+    assert.deepEqual(readdirSync(folder), ['file']);
+    assert.deepEqual([...loadFile(path)], [i]);
+  }
+});
+
 test('on a full disk the old file stays and no temporary one is left', (t) => {
   const folder = folderFor(t);
   const mounted = process.platform === 'linux' && isRoot
