@@ -18,9 +18,9 @@
  * HDF5 and zip are read and written by libraries that are handed in: h5wasm (version 0.10) and fflate (version 0.8).
  * This package depends on neither. Whoever opens files of strangers relies on these libraries.
  */
-import { array, ofType, rangeError, show, typeError } from './check.js';
+import { array, knownOptions, ofType, rangeError, typeError } from './check.js';
 
-/** @typedef {Float32Array | Float64Array | Int32Array} Numbers */
+/** @typedef {Float32Array | Float64Array | Int32Array | Uint32Array} Numbers as in the file; int64 as int32 */
 /**
  * @typedef {object} Libraries
  * @property {any} h5wasm the module h5wasm
@@ -43,6 +43,9 @@ const HDF5 = '\x89HDF\r\n\x1a\n';
 const OPTIMIZER = /^optimizer\/vars\/(\d+)$/;
 const VARIABLE = /(^|\/)vars\/\d+$/;
 
+/** By what h5wasm calls types. @type {Record<string, any>} */
+const TYPES = { '<f': Float32Array, '<d': Float64Array, '<i': Int32Array, '<I': Uint32Array };
+
 /** Files opened so far: each has a name of its own in h5wasm's file system. */
 let count = 0;
 
@@ -51,7 +54,7 @@ let count = 0;
  * @param {Libraries} libraries
  * @returns {Promise<KerasFile>} copies of what is in it
  * @throws {TypeError | RangeError} a rejection for another file, a library that is missing, or numbers that are neither
- *   float32, float64 nor integers that fit int32
+ *   float32, float64, int32, uint32 nor integers of 64 bits that fit int32
  */
 export async function readKerasFile(bytes, libraries) {
   const { weights, files } = opened(bytes, libraries);
@@ -86,6 +89,7 @@ export async function readKerasFile(bytes, libraries) {
  */
 export async function writeKerasFile(bytes, changes, libraries) {
   const { variables = new Map(), optimizerWeights = [] } = ofType('changes', changes, 'object');
+  knownOptions('changes', changes, ['variables', 'optimizerWeights']);
   if (!(variables instanceof Map)) throw typeError('changes.variables', 'a Map', variables);
   const { weights, files } = opened(bytes, libraries);
   if (files) ofType('libraries.zipSync', libraries.zipSync, 'function');
@@ -210,9 +214,8 @@ function numbersOf(path, dataset) {
     return Int32Array.from(numbers);
   }
   const { dtype } = dataset;
-  const Type = { '<f': Float32Array, '<d': Float64Array, '<i': Int32Array }[/** @type {'<f'} */ (dtype)];
-  if (!Type) throw rangeError(path, 'of float32, float64 or integers', show(dtype));
-  return Type.from(list);
+  if (!Object.hasOwn(TYPES, dtype)) throw rangeError(path, 'of float32, float64, int32, uint32 or int64', dtype);
+  return TYPES[dtype].from(list);
 }
 
 /**
@@ -223,8 +226,7 @@ function numbersOf(path, dataset) {
 function write(module, dataset, list) {
   const { dtype, shape, file_id: file, path } = dataset;
   const isBig = /^[<>][qQ]$/.test(dtype);
-  const Type = { '<f': Float32Array, '<d': Float64Array, '<i': Int32Array }[/** @type {'<f'} */ (dtype)];
-  const values = isBig ? BigInt64Array.from(Array.from(list, BigInt)) : Type.from(list);
+  const values = isBig ? BigInt64Array.from(Array.from(list, BigInt)) : TYPES[dtype].from(list);
   if (shape.length > 0) {
     dataset.write_slice(shape.map((/** @type {number} */ length) => [0, length]), values);
     return;

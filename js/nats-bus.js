@@ -50,6 +50,8 @@ export class Bus {
   #onRefused;
   /** What is being signed and sent, in order. */
   #outgoing = Promise.resolve();
+  /** What is being verified and received: in one order for all topics, so that no farewell overtakes a result. */
+  #incoming = Promise.resolve();
   /** Called when the connection ends. @type {Set<(error: GroupError) => void>} */
   #listeners = new Set();
   bytesSent = 0;
@@ -110,6 +112,26 @@ export class Bus {
   }
 
   /**
+   * For what reaches the others on another way than by `publish`.
+   *
+   * @param {string} topic unlike that of any message
+   * @param {Uint8Array} bytes
+   * @returns {Promise<Uint8Array>} with the group's code, where it has a secret
+   */
+  seal(topic, bytes) {
+    return this.#seal.close(this.#subject(topic), bytes);
+  }
+
+  /**
+   * @param {string} topic
+   * @param {Uint8Array} sealed
+   * @returns {Promise<Uint8Array | undefined>} what was sealed; undefined if that was not by the group
+   */
+  unseal(topic, sealed) {
+    return this.#seal.open(this.#subject(topic), sealed);
+  }
+
+  /**
    * @param {string} topic
    * @param {object} message of JSON
    * @returns {Promise<void>}
@@ -126,7 +148,6 @@ export class Bus {
    */
   subscribe(topic, receive) {
     const subject = this.#subject(topic);
-    let incoming = Promise.resolve();
     const handle = async (/** @type {Uint8Array} */ data) => {
       const message = await this.#seal.open(subject, data);
       if (message && receive(message)) {
@@ -140,7 +161,7 @@ export class Bus {
       callback: (error, message) => {
         if (error) return; // the server's refusal also reaches the connection's status
         const data = new Uint8Array(message.data); // a copy: the client uses its buffer again
-        incoming = incoming.then(() => handle(data)).catch(() => {});
+        this.#incoming = this.#incoming.then(() => handle(data)).catch(() => {});
       },
     });
     return () => {

@@ -112,9 +112,10 @@ export class Channel {
   /** What has arrived, by rank of the sender. @type {Map<number, Assembly>} */
   #inbox = new Map();
   /**
-   * The round that runs.
+   * The round that runs, until all that it waits for is there: then it is given that and is no longer this channel's,
+   * so that nothing that comes on its heels, such as that a peer leaves, counts against it.
    *
-   * @type {{ pending: Pending<void>, step: number, length: number, encoding: number } | undefined}
+   * @type {{ pending: Pending<Map<number, Assembly>>, step: number, length: number, encoding: number } | undefined}
    */
   #round;
   /** Resolved when rank 0 has answered. @type {Pending<void> | undefined} */
@@ -208,18 +209,16 @@ export class Channel {
   /** @param {Round} round */
   async #lead({ step, values, weight, combine, codec }) {
     const { timeout } = this.#bus;
-    /** @type {Pending<void>} */
+    /** @type {Pending<Map<number, Assembly>>} */
     const pending = new Pending(timeout, () => this.#lateError(step, this.#others(), timeout));
     this.#round = { pending, step, length: values.length, encoding: codec.encoding };
     this.#check();
-    await pending.promise;
+    const arrived = await pending.promise;
+    this.#throwFailure(); // nothing is published yet
     const contributions = this.#others().map((rank) => {
-      const assembly = /** @type {Assembly} */ (this.#inbox.get(rank));
+      const assembly = /** @type {Assembly} */ (arrived.get(rank));
       return { values: codec.decode(assembly.join()), weight: assembly.frame.weight };
     });
-    // Whoever has the result may send what belongs to the next step, before this call goes on.
-    this.#inbox.clear();
-    this.#round = undefined;
     const result = codec.encode(combine([{ values, weight }, ...contributions]), 'result');
     const flags = this.#flagsToSend();
     await this.#send('result', { step, weight: 0, flags, encoding: codec.encoding }, result.bytes);
@@ -235,16 +234,13 @@ export class Channel {
     const own = codec.encode(values, 'own');
     // Rank 0 may have begun up to one time-out later, and then waits for one itself.
     const timeout = 2 * this.#bus.timeout;
-    /** @type {Pending<void>} */
+    /** @type {Pending<Map<number, Assembly>>} */
     const pending = new Pending(timeout, () => this.#lateError(step, [0], timeout));
     this.#round = { pending, step, length: values.length, encoding: codec.encoding };
     const sent = this.#send('gather', { step, weight, flags: 0, encoding: codec.encoding }, own.bytes);
-    await Promise.all([sent, pending.promise]);
-    const assembly = /** @type {Assembly} */ (this.#inbox.get(0));
-    this.#inbox.clear();
+    const [, arrived] = await Promise.all([sent, pending.promise]);
     own.keep();
-    this.#onFlags(assembly.frame.flags);
-    return codec.decode(assembly.join());
+    return codec.decode(/** @type {Assembly} */ (arrived.get(0)).join());
   }
 
   /** Waits until rank 0 listens: what is published before is lost. */
@@ -312,7 +308,7 @@ export class Channel {
     return true;
   }
 
-  /** Ends the round that runs if all is there, or if something is wrong. */
+  /** Decides the round that runs if all is there, or if something is wrong. */
   #check() {
     if (!this.#round) return;
     const { pending, step, length, encoding } = this.#round;
@@ -325,7 +321,11 @@ export class Channel {
       if (wrong) return pending.reject(new GroupError(`rank ${rank} sent ${wrong}`, { rank }));
     }
     const senders = this.#rank === 0 ? this.#others() : [0];
-    if (senders.every((rank) => this.#inbox.get(rank)?.isWhole)) pending.resolve();
+    if (!senders.every((rank) => this.#inbox.get(rank)?.isWhole)) return;
+    pending.resolve(this.#inbox);
+    if (this.#rank !== 0) this.#onFlags(/** @type {Assembly} */ (this.#inbox.get(0)).frame.flags);
+    this.#inbox = new Map();
+    this.#round = undefined;
   }
 
   /**

@@ -14,7 +14,6 @@ import { Channel } from './nats-channel.js';
  * @typedef {object} ObjectStore what is used of an ObjectStore of `@nats-io/obj`
  * @property {(meta: { name: string }, data: Uint8Array) => Promise<unknown>} putBlob
  * @property {(name: string) => Promise<Uint8Array | null>} getBlob
- * @property {(name: string) => Promise<unknown>} delete
  */
 /**
  * @typedef {object} State what is used of an optimizer when a replica takes over the state of another
@@ -36,6 +35,9 @@ const PROMISED = 3 * ACCEPTING;
 
 /** A flag of rank 0's results: someone waits to be let in. */
 const SOMEONE_WAITS = 1;
+
+/** What calls say once the group is closed. */
+const LEFT = 'the replica has left the group';
 
 /** @returns {string} unlike all others; not for secrets */
 const makeId = () => Array.from({ length: 3 }, () => Math.floor(Math.random() * 2 ** 36).toString(36)).join('');
@@ -79,7 +81,7 @@ export class Group {
   #seen = new Map();
   /** Those who wait to be let in: rank 0 knows. @type {Set<string>} */
   #waiting = new Set();
-  /** Whether rank 0 has told that it lets someone in. */
+  /** Whether rank 0 has told that it lets someone in, and has not yet done so or given it up. */
   #isDue = false;
   /** The one proposal that is accepted. @type {{ id: string, until: number } | undefined} */
   #promise;
@@ -87,6 +89,8 @@ export class Group {
   #proposal;
   /** Called after every message. @type {(() => void) | undefined} */
   #wake;
+  /** Called when this replica leaves. @type {((error: GroupError) => void) | undefined} */
+  #stop;
   /** The messages about state, by id of their view. @type {Map<string, { name: string }>} */
   #states = new Map();
   /** What is exchanged. @type {Set<string>} */
@@ -194,19 +198,36 @@ export class Group {
       await this.#beLetIn(optimizer);
       return true;
     }
-    if (!this.#view) throw new GroupError('the replica has left the group');
+    if (!this.#view) throw new GroupError(LEFT);
     if (!this.#isDue) return false;
-    this.#isDue = false;
-    if (this.rank === 0) {
-      const members = [...this.#view.members, ...this.#waiting].filter((id, i, all) => all.indexOf(id) === i);
-      const view = { id: makeId(), members };
+    const old = this.#view;
+    try {
+      if (this.rank === 0) {
+        await this.#letIn(old, optimizer);
+      } else {
+        await this.#until(2 * this.#bus.timeout, () => !this.#isDue, 'rank 0 neither let anybody in nor gave it up');
+      }
+    } finally {
+      this.#isDue = false;
+    }
+    return this.#view !== old;
+  }
+
+  /**
+   * @param {View} old
+   * @param {State} optimizer
+   */
+  async #letIn(old, optimizer) {
+    const view = { id: makeId(), members: [...old.members, ...this.#waiting] };
+    try {
       await this.#putState(view, optimizer);
       await this.#propose(view);
-    } else {
-      const { id } = this.#view;
-      await this.#until(2 * this.#bus.timeout, () => this.#view?.id !== id, 'rank 0 let nobody in');
+    } catch (error) {
+      // Whoever did not answer asks again, or is gone; the group goes on as it is.
+      if (!(error instanceof GroupError)) throw error;
+    } finally {
+      if (this.#view === old) this.#say({ type: 'cancel', view });
     }
-    return true;
   }
 
   /** @param {State} optimizer */
@@ -260,10 +281,13 @@ export class Group {
       if (members[0] === this.#id) {
         const steps = Object.fromEntries(members.map((id) => [id, present.get(id)?.step ?? 0]));
         await this.#propose({ id: makeId(), members }, steps).catch(() => this.#pause(AGAIN * Math.random()));
-      } else if (Date.now() > settled + 2 * timeout) {
-        throw new GroupError(`rank ${old.members.indexOf(members[0])} did not regroup within ${4 * timeout} ms`);
+      }
+      if (this.#view === old && Date.now() > settled + 2 * timeout) {
+        const missing = members[0] === this.#id ? 'the others' : `rank ${old.members.indexOf(members[0])}`;
+        throw new GroupError(`${missing} did not regroup within ${4 * timeout} ms`);
       }
     }
+    if (!this.#view) throw new GroupError(LEFT);
     const view = /** @type {View & { steps: Record<string, number> }} */ (this.#view);
     const newest = Math.max(...Object.values(view.steps));
     if (Object.values(view.steps).every((one) => one === newest)) return;
@@ -292,6 +316,7 @@ export class Group {
     this.#end();
     this.#view = undefined;
     this.#host = undefined;
+    this.#stop?.(new GroupError(LEFT));
   }
 
   /**
@@ -331,6 +356,10 @@ export class Group {
     /** @type {Pending<void>} */
     const pending = new Pending(ACCEPTING, () => {
       const missing = view.members.filter((id) => !this.#proposal?.accepted.has(id));
+      for (const id of missing) {
+        this.#seen.delete(id); // whoever is still there says so again
+        this.#waiting.delete(id);
+      }
       return new GroupError(`${missing.length} of ${view.members.length} replicas did not accept the group`);
     });
     this.#proposal = { view, accepted: new Set([this.#id]), pending };
@@ -384,7 +413,7 @@ export class Group {
         else this.#host = view;
         break;
       case 'wait':
-        if (this.rank === 0) this.#waiting.add(from);
+        if (this.rank === 0 && !this.#view?.members.includes(from)) this.#waiting.add(from);
         break;
       case 'regroup':
         if (this.#view?.id === view) this.#seen.set(from, { rank: message.rank, step: message.step });
@@ -400,6 +429,7 @@ export class Group {
         break;
       case 'cancel':
         if (this.#promise?.id === view.id) this.#promise = undefined;
+        if (from === this.#view?.members[0]) this.#isDue = false;
         break;
       case 'commit':
         if (this.#promise?.id === view.id && view.members.includes(this.#id)) this.#adopt(view, message.steps);
@@ -450,8 +480,9 @@ export class Group {
    */
   async #putState(view, optimizer) {
     if (!this.#store) throw new GroupError('join needs a store to hand state to another replica');
-    const name = `${this.#bus.group}-${view.id}`;
-    await this.#store.putBlob({ name }, optimizer.save({ variables: true }));
+    // One a replica: what it puts later takes the place of what all have taken.
+    const name = `${this.#bus.group}-${this.#id}`;
+    await this.#store.putBlob({ name }, await this.#bus.seal(name, optimizer.save({ variables: true })));
     this.#states.set(view.id, { name });
     this.#say({ type: 'state', view: view.id, name });
   }
@@ -464,8 +495,10 @@ export class Group {
     if (!this.#store) throw new GroupError('join needs a store to take over the state of another replica');
     await this.#until(2 * this.#bus.timeout, () => this.#states.has(id), 'no state came from the replica that has it');
     const { name } = /** @type {{ name: string }} */ (this.#states.get(id));
-    const bytes = await this.#store.getBlob(name);
-    if (!bytes) throw new GroupError(`the store has no ${name}`);
+    const stored = await this.#store.getBlob(name);
+    if (!stored) throw new GroupError(`the store has no ${name}`);
+    const bytes = await this.#bus.unseal(name, stored);
+    if (!bytes) throw new GroupError('the state in the store is not from the group');
     optimizer.load(bytes);
   }
 
@@ -490,6 +523,7 @@ export class Group {
     const pending = new Pending(timeout, () => new GroupError(`${failure} within ${timeout} ms`));
     const timer = again && setInterval(again, AGAIN);
     const ended = this.#bus.onClosed(pending.reject);
+    this.#stop = pending.reject;
     this.#wake = () => {
       if (isSo()) pending.resolve();
     };
@@ -499,6 +533,7 @@ export class Group {
       await pending.promise;
     } finally {
       this.#wake = undefined;
+      this.#stop = undefined;
       ended();
       clearInterval(timer);
     }

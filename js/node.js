@@ -10,6 +10,7 @@
  *
  * An entry of its own, since it needs Node's modules, which browsers do not have.
  */
+import { randomBytes } from 'node:crypto';
 import {
   closeSync, fchmodSync, fsyncSync, lstatSync, openSync, readFileSync, realpathSync, renameSync, statSync, unlinkSync,
   writeSync,
@@ -33,9 +34,6 @@ const REASONS = {
   EIO: 'the device failed',
 };
 
-/** Temporary files made by this process. */
-let count = 0;
-
 /**
  * Writes a file atomically: into a temporary file of the same directory, which is flushed to the disk and then renamed.
  * Killed at any moment, the process leaves the old file or the new one, whole; at worst a temporary file besides, whose
@@ -47,15 +45,17 @@ let count = 0;
  *   then saved with its variables
  * @throws {TypeError} for other arguments
  * @throws {Error} where the file cannot be written (disk full, no permission, directory missing …), with the system's
- *   `code` and the original error as `cause`; the old file is as it was and no temporary file is left
+ *   `code` and the original error as `cause`; the old file is as it was and no temporary file is left. "Cannot be
+ *   flushed to its directory" alone means that the new file is there, but may be lost with the power
  */
 export function saveFile(path, content) {
   const given = pathOf(path);
   const bytes = bytesOf(content);
   const target = attempt('saved', given, () => followed(given));
   const folder = dirname(target);
-  // In the same directory: only within a file system is renaming atomic.
-  const temporary = join(folder, `${basename(target)}.${process.pid}.${count++}.tmp`);
+  // In the same directory: only within a file system is renaming atomic. At random: threads share the process's id, and
+  // a container's next run has that of the one that was killed and left a file.
+  const temporary = join(folder, `${basename(target)}.${randomBytes(8).toString('hex')}.tmp`);
   attempt('saved', given, () => {
     const mode = existingMode(target);
     // 'wx' never writes through a file or link that somebody has put there.
@@ -135,17 +135,23 @@ function existingMode(path) {
 }
 
 /**
- * Flushes the entries of a directory, without which a rename may be lost when power is. Windows has no such call.
+ * Flushes the entries of a directory, without which a rename may be lost when power is. Windows has no such call, some
+ * file systems refuse it, and not everybody may read a directory that he may write to: the file is saved all the same.
  *
  * @param {string} folder
  */
 function syncFolder(folder) {
   if (process.platform === 'win32') return;
-  const handle = openSync(folder, 'r');
   try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
+    const handle = openSync(folder, 'r');
+    try {
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
+  } catch (error) {
+    const { code = '' } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (!['EACCES', 'EPERM', 'EINVAL', 'ENOTSUP'].includes(code)) throw error;
   }
 }
 

@@ -262,13 +262,14 @@ export function contentOf(state, depth = 0) {
  * @param {string} name where it is
  * @param {any} state
  * @param {any} saved
+ * @param {boolean} [isContent] whether it is of a transform's state, whose integers are counts
  * @returns {() => any} what then writes them, and gives the tree with the numbers of the saved one: it cannot fail
  * @throws {TypeError | RangeError | Error} if they do not fit
  */
-export function adopting(name, state, saved) {
+export function adopting(name, state, saved, isContent = false) {
   if (state instanceof TransformState) {
     if (state.isDisposed) throw new Error(`${name} is disposed`);
-    const content = adopting(name, state.content(), saved);
+    const content = adopting(name, state.content(), saved, true);
     return () => {
       state.adopt(content());
       return state;
@@ -289,7 +290,7 @@ export function adopting(name, state, saved) {
   if (Array.isArray(state)) {
     if (!Array.isArray(saved)) throw typeError(name, 'an array', saved);
     if (saved.length !== state.length) throw rangeError(name, `of length ${state.length}`, saved);
-    const parts = state.map((part, i) => adopting(`${name}[${i}]`, part, saved[i]));
+    const parts = state.map((part, i) => adopting(`${name}[${i}]`, part, saved[i], isContent));
     return () => parts.map((part) => part());
   }
   if (isPlain(state)) {
@@ -299,12 +300,13 @@ export function adopting(name, state, saved) {
     if (given.length !== keys.length || !keys.every((key) => Object.hasOwn(saved, key))) {
       throw rangeError(name, `an object with the keys [${keys}]`, given.join());
     }
-    const parts = keys.map((key) => /** @type {const} */ ([key, adopting(`${name}.${key}`, state[key], saved[key])]));
+    const parts = keys.map((key) =>
+      /** @type {const} */ ([key, adopting(`${name}.${key}`, state[key], saved[key], isContent)]));
     return () => Object.fromEntries(parts.map(([key, part]) => [key, part()]));
   }
   const isAlike = state === null ? saved === null : typeof saved === typeof state && typeof saved !== 'object';
   if (!isAlike) throw typeError(name, state === null ? 'null' : `of type ${typeof state}`, saved);
-  if (Number.isInteger(state)) integer(name, saved, 0, 2 ** 31 - 1);
+  if (isContent && Number.isInteger(state)) integer(name, saved, 0, 2 ** 31 - 1);
   return () => saved;
 }
 

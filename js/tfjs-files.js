@@ -10,7 +10,7 @@
  *     // … steps …
  *     writeTfjsFile(artifacts, { iterations, variables: new Map(…), slots: new Map(…) });
  */
-import { array, integer, ofType, rangeError, typeError } from './check.js';
+import { array, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
 
 /** @typedef {{ name: string, shape: number[], dtype: string, group?: string, quantization?: object }} WeightSpec */
 /**
@@ -61,10 +61,12 @@ export function readTfjsFile(artifacts) {
  * @param {T} artifacts left alone
  * @param {Changes} changes
  * @returns {T & { weightData: ArrayBuffer }} the artifacts with other weights, for `tf.io.fromMemory`
- * @throws {TypeError | RangeError} for a name that is not there, an array of another length, and as `readTfjsFile`
+ * @throws {TypeError | RangeError} for another change, a name that is not there, an array of another length, and as
+ *   `readTfjsFile`
  */
 export function writeTfjsFile(artifacts, changes) {
   const { iterations, variables = new Map(), slots = new Map() } = ofType('changes', changes, 'object');
+  knownOptions('changes', changes, ['iterations', 'variables', 'slots']);
   const { places, bytes } = placesOf(artifacts);
   const values = new Map([...mapOf('variables', variables)].map(([name, list]) => [`variable ${name}`, list]));
   for (const [slot, lists] of mapOf('slots', slots)) {

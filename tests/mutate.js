@@ -48,6 +48,13 @@ if (!existsSync(python)) {
 
 /** @type {{ file: string, from: string, to: string, reason: string }[]} */
 const explained = JSON.parse(readFileSync(join(root, 'tests/mutation/survivors.json'), 'utf8'));
+const stale = explained.filter(({ file, from }) =>
+  !readFileSync(join(root, file), 'utf8').split('\n').some((line) => line.trim() === from));
+if (stale.length > 0) {
+  console.error('tests/mutation/survivors.json explains mutants of lines that are no longer there:');
+  for (const { file, from } of stale) console.error(`  ${file}: ${from}`);
+  process.exit(1);
+}
 
 const results = chosen.map(({ name, files, first }) => ({
   name,

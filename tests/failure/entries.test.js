@@ -116,6 +116,7 @@ testTable('tfjs-files', surfaceOf(tfjsFiles), {
       ...object('changes', { required: true }),
       ...['variables', 'slots'].flatMap((of) =>
         map(of).map(({ value, ...rest }) => ({ ...rest, value: () => ({ [of]: value(undefined) }) }))),
+      bad('an unknown change', { variable: new Map() }, TypeError, 'changes has no option "variable"; did you mean "variables"?'),
       bad('slots of no variables', { slots: new Map([['rms', 7]]) }, TypeError, 'changes.slots.rms must be a Map, got 7'),
       bad('a variable that is not there', { variables: new Map([['x', [1]]]) }, RangeError,
         'changes must be of weights that are there, got "variable x"'),
@@ -151,6 +152,7 @@ testTable('keras-files', surfaceOf(kerasFiles), {
   'writeKerasFile': {
     args: [notKeras, [
       ...object('changes', { required: true }).filter(({ what }) => !/: (object|bare|array)/.test(what)),
+      bad('an unknown change', { optimizer: [] }, TypeError, 'changes has no option "optimizer"; did you mean "optimizerWeights"?'),
       ...map('variables').map(({ value, ...rest }) => ({ ...rest, value: () => ({ variables: value(undefined) }) })),
     ], libraries],
     call: (_, ...given) => /** @type {Any} */ (kerasFiles.writeKerasFile)(...given), good: () => [zipped, {}, fakes], fails: true,

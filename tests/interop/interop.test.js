@@ -70,6 +70,26 @@ test('files that are none of Keras, and changes that do not fit, are refused', a
   for (const [call, expected] of cases) await assert.rejects(call, expected);
 });
 
+test('the seeds of Dropout are read and written, be they uint32 as of JAX and NumPy or int64 as of TensorFlow', async () => {
+  const { FS } = await libraries.h5wasm.ready;
+  for (const seeds of [Uint32Array.of(4e9, 3), BigInt64Array.of(-7n, 3n)]) {
+    const other = Array.from(seeds, Number).reverse();
+    const made = new libraries.h5wasm.File('/seeds.h5', 'w');
+    const parts = ['layers', 'layers/dropout', 'layers/dropout/seed_generator', 'layers/dropout/seed_generator/vars'];
+    for (const part of parts) made.create_group(part);
+    made.create_dataset({ name: `${parts[3]}/0`, data: seeds });
+    made.close();
+    const bytes = FS.readFile('/seeds.h5');
+    FS.unlink('/seeds.h5');
+    const path = 'layers/dropout/seed_generator/vars/0';
+    const read = async (/** @type {Uint8Array} */ file) =>
+      Array.from((await readKerasFile(file, libraries)).variables.get(path)?.data ?? []);
+    assert.deepEqual(await read(bytes), Array.from(seeds, Number));
+    const changes = { variables: new Map([[path, other]]) };
+    assert.deepEqual(await read(await writeKerasFile(bytes, changes, libraries)), other);
+  }
+});
+
 test('a model that is not compiled has no optimizer', async () => {
   const { unzipSync, zipSync } = libraries;
   const files = unzipSync(everything);

@@ -109,6 +109,14 @@ function assertRefused(folder, path, content, expected) {
   assert.deepEqual(listing(), before);
 }
 
+test('what a killed process left is in the way of no other, not even of one with its process id', (t) => {
+  const folder = folderFor(t);
+  const path = join(folder, 'file');
+  for (let count = 0; count < 100; count++) writeFileSync(`${path}.${process.pid}.${count}.tmp`, 'cut');
+  saveFile(path, Uint8Array.of(7));
+  assert.deepEqual([...loadFile(path)], [7]);
+});
+
 test('a missing directory, a directory in the place of the file and a file in that of a directory are refused', (t) => {
   const folder = folderFor(t);
   mkdirSync(join(folder, 'sub'));
@@ -156,6 +164,34 @@ test('without permission the old file stays', { skip: !process.getuid && 'there 
   const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
   assert.match(stdout, /^EACCES .*there is no permission \(EACCES\)/, stderr);
   assert.deepEqual(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'latin1')]), [['file', 'old']]);
+});
+
+test('a folder that may be written to but not be read, or is on a file system that flushes no folders, takes a file', {
+  skip: !process.getuid && 'there are no users here',
+}, (t) => {
+  const folder = folderFor(t);
+  const path = join(folder, 'file');
+  chmodSync(folder, 0o333);
+  const entry = new URL('../../js/node.js', import.meta.url).href;
+  const user = isRoot ? 'process.setgid(65534); process.setuid(65534);' : '';
+  const noFlush = `const { fsyncSync, fstatSync } = fs;
+    fs.fsyncSync = (file) => {
+      if (fstatSync(file).isDirectory()) throw Object.assign(new Error('no'), { code: 'EINVAL' });
+      fsyncSync(file);
+    };
+    syncBuiltinESMExports();`;
+  for (const [i, before] of [user, noFlush].entries()) {
+    const script = `import { createRequire, syncBuiltinESMExports } from 'node:module';
+      const fs = createRequire(${JSON.stringify(fileURLToPath(import.meta.url))})('node:fs');
+      const { saveFile } = await import(${JSON.stringify(entry)});
+      ${before}
+      saveFile(${JSON.stringify(path)}, Uint8Array.of(${i}));`;
+    const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    chmodSync(folder, 0o755);
+    assert.deepEqual(readdirSync(folder), ['file']);
+    assert.deepEqual([...loadFile(path)], [i]);
+  }
 });
 
 test('on a full disk the old file stays and no temporary one is left', (t) => {

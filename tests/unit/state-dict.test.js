@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readSafetensors, variable, writeSafetensors } from 'rmsprop-wasm';
 import { RMSprop as LegacyRMSprop } from 'rmsprop-wasm/legacy';
+import * as optax from 'rmsprop-wasm/optax';
 import { load, save } from 'rmsprop-wasm/torch';
 import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
 
@@ -87,4 +88,17 @@ test('optimizers that make slots as variables come refuse files of other variabl
     assert.throws(() => optimizer.load(bytes, options), expected);
     assert.equal(other.memory.bytesInUse, bytesInUse);
   }
+});
+
+test("numbers of one's own in a file of optax need not be counts, those of states must", () => {
+  const make = (/** @type {number} */ best, /** @type {number} */ epoch) =>
+    ({ best, epoch, state: optax.rmsprop({ learningRate: 1 }).init({ w: Float32Array.of(1, 2) }) });
+  const { best, epoch } = optax.loadState(make(0, 0), optax.saveState(make(0.5, -1)));
+  assert.deepEqual([best, epoch], [0.5, -1]);
+  const { tensors, metadata } = readSafetensors(optax.saveState(make(0, 0)));
+  const tree = metadata.tree.replace('"count":0', '"count":0.5');
+  assert.notEqual(tree, metadata.tree);
+  assert.throws(() => optax.loadState(make(0, 0), writeSafetensors(tensors, { ...metadata, tree })), {
+    name: 'RangeError', message: 'state.state.count must be an integer in [0, 2147483647], got 0.5',
+  });
 });
