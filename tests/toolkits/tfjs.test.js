@@ -418,6 +418,34 @@ onEach('a hook that fails, now or later, changes nothing, and the next call goes
   disposeAll(optimizer, x);
 });
 
+onEach('a hook is not called for a step that was given up, or whose gradients cannot be read', async (backend) => {
+  const x = made([1, 2]);
+  let calls = 0;
+  const optimizer = rmsprop(tf, { learningRate: 0.1, aggregateGradients: () => void calls++ });
+  const gradients = { [x.name]: tf.tensor1d([1, 1]) };
+  const controller = new AbortController();
+  const promise = optimizer.applyGradientsAsync(gradients, { signal: controller.signal });
+  controller.abort(new Error('given up'));
+  await assert.rejects(promise, /given up/);
+  await tf.nextFrame();
+  assert.equal(calls, 0);
+  if (backend === 'operations') {
+    const device = /** @type {any} */ (tf.backend());
+    const { read, readSync } = device;
+    device.readSync = () => { throw new Error('not at once'); };
+    device.read = () => Promise.reject(new Error('not at all'));
+    assert.throws(() => optimizer.applyGradients(gradients), /not at once/);
+    await assert.rejects(optimizer.applyGradientsAsync(gradients), /not at all/);
+    Object.assign(device, { read, readSync });
+  }
+  assert.equal(calls, 0);
+  assert.deepEqual([...valuesOf(x)], [1, 2]);
+  optimizer.applyGradients(gradients);
+  assert.equal(calls, 1);
+  tf.dispose(gradients);
+  disposeAll(optimizer, x);
+});
+
 onEach('under model.fit two replicas, whose hooks exchange means, keep equal weights', async () => {
   // One replica after the other: the first has the second's gradients of the same step from a run before.
   /** @param {number} rank @param {number[][]} others the gradients of the other replica, step by step */
