@@ -446,6 +446,25 @@ onEach('a hook is not called for a step that was given up, or whose gradients ca
   disposeAll(optimizer, x);
 });
 
+onEach('an operation that fails, as on a device that is lost, changes nothing and leaves nothing', () => {
+  let untilFailure = Infinity;
+  const sqrt = (/** @type {tf.Tensor} */ x) => {
+    if (--untilFailure === 0) throw new Error('lost');
+    return tf.sqrt(x);
+  };
+  const [x, y] = [made([1, 2]), made([3])];
+  const optimizer = rmsprop({ ...tf, sqrt }, { learningRate: 0.1, useEma: true });
+  const gradients = [Float32Array.of(1, 1), Float32Array.of(1)];
+  apply(optimizer, [x, y], gradients);
+  const before = [[...valuesOf(x), ...valuesOf(y)], optimizer.iterations, tf.memory().numTensors];
+  untilFailure = 2;
+  assert.throws(() => apply(optimizer, [x, y], gradients), /lost/);
+  assert.deepEqual([[...valuesOf(x), ...valuesOf(y)], optimizer.iterations, tf.memory().numTensors], before);
+  untilFailure = Infinity;
+  apply(optimizer, [x, y], gradients);
+  disposeAll(optimizer, x, y);
+}, ['operations']);
+
 onEach('under model.fit two replicas, whose hooks exchange means, keep equal weights', async () => {
   // One replica after the other: the first has the second's gradients of the same step from a run before.
   /** @param {number} rank @param {number[][]} others the gradients of the other replica, step by step */
