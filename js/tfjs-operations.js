@@ -149,10 +149,12 @@ export class Operations {
         const slots = /** @type {Slots} */ (this.#slots.get(variable));
         const changed = this.#update(variable, slots, gradients.get(variable));
         const { value, ...others } = changed;
-        for (const tensor of Object.values(others)) tf.keep(tensor);
         if (value !== variable) writes.push(() => variable.assign(value));
         writes.push(() => {
-          for (const name of Object.keys(others)) slots[/** @type {keyof Slots} */ (name)]?.dispose();
+          for (const name of /** @type {(keyof Slots)[]} */ (Object.keys(others))) {
+            tf.keep(others[name]);
+            slots[name]?.dispose();
+          }
           Object.assign(slots, others);
         });
       }

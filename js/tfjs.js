@@ -255,9 +255,17 @@ function makeClass(tf) {
     applyGradients(variableGradients) {
       this.#ready('applyGradients');
       const update = this.#begin(variableGradients);
-      if (update.gathered) {
+      const { gathered } = update;
+      if (gathered) {
+        /** @type {Float32Array} */
+        let values;
+        try {
+          values = gathered.dataSync();
+        } finally {
+          gathered.dispose();
+        }
         const { settled } = this.#whileBlocked('aggregateGradients runs', () =>
-          ({ settled: this.#runHook(update, update.gathered?.dataSync()) }));
+          ({ settled: this.#runHook(update, values) }));
         if (typeof settled?.then === 'function') {
           settled.then(undefined, () => {}); // it is not waited for, and this is what is reported
           throw new TypeError('aggregateGradients must be synchronous here, got a promise: use applyGradientsAsync');
@@ -279,9 +287,19 @@ function makeClass(tf) {
       this.#ready('applyGradientsAsync');
       const signal = signalOf('applyGradientsAsync', options);
       const update = this.#begin(variableGradients);
-      if (update.gathered) {
-        await this.#whileBlocked('aggregateGradients has not settled', async () =>
-          this.#runHook(update, await update.gathered?.data(), signal), signal);
+      const { gathered } = update;
+      if (gathered) {
+        await this.#whileBlocked('aggregateGradients has not settled', async () => {
+          /** @type {Float32Array} */
+          let values;
+          try {
+            values = await gathered.data();
+          } finally {
+            gathered.dispose();
+          }
+          signal?.throwIfAborted(); // while they were read: the hook sends nothing for a step that is given up
+          return this.#runHook(update, values, signal);
+        }, signal);
       }
       this.#finish(update);
       return this.iterations;
@@ -313,7 +331,6 @@ function makeClass(tf) {
      * @returns {void | Promise<void>}
      */
     #runHook(update, values, signal) {
-      update.gathered?.dispose();
       update.flat = values.slice();
       const info = { step: this.iterations_, tensors: tensorsIn(update.variables), ...(signal && { signal }) };
       return this.#aggregate?.(update.flat, info);

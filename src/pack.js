@@ -2,14 +2,14 @@
  * `npm run build:package`, which `npm pack` and `npm publish` do first: writes into dist/ what the package holds
  * besides the sources. No compiler of C is needed: the modules come from the base64 in js/generated.
  *
- *     dist/types     the declarations, emitted from the JSDoc of js/
- *     dist/cjs       js/ as CommonJS, file by file, with the declarations once more: there they describe CommonJS
+ *     dist/cjs       js/ as CommonJS, file by file, and the declarations, emitted from the JSDoc of js/
+ *     dist/types     the same declarations as those of ES modules: a line an entry that refers to dist/cjs
  *     dist/workerd   the entries of js/ for runtimes that compile no bytes: they hand over rmsprop.wasm first
  *     dist/*.wasm    the modules as files
  *     dist/rmsprop.global.js    the main entry for a classic script, which finds it in the variable rmspropWasm
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transform } from 'esbuild';
@@ -30,18 +30,30 @@ writeModules();
 writeWorkerd();
 await writeGlobal();
 
-/** Before TypeScript 5.7 typed arrays had no type argument; later, one that is left out is the most general. */
+/**
+ * A module of ES may import one of CommonJS, and its types with it, and not the other way round: so these stand there.
+ * Before TypeScript 5.7 typed arrays had no type argument; later, one that is left out is the most general.
+ */
 function writeTypes() {
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   const command = [tsc, '--project', 'tsconfig.types.json'];
   const { status } = spawnSync(process.execPath, command, { cwd: root, stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
-  for (const file of filesIn('dist/types')) {
-    const text = readFileSync(join(dist, 'types', file), 'utf8');
-    write(join('types', file), text.replaceAll(/\b((?:Uint|Int|Float)\d+(?:Clamped)?Array)<\w+>/g, '$1'));
+  for (const file of filesIn('dist/cjs')) {
+    const text = readFileSync(join(dist, 'cjs', file), 'utf8');
+    write(join('cjs', file), text.replaceAll(/\b((?:Uint|Int|Float)\d+(?:Clamped)?Array)<\w+>/g, '$1'));
+  }
+  for (const { import: sources } of Object.values(entries)) {
+    if (sources === undefined) continue;
+    const { types, default: file } = sources;
+    write(types.replace('./dist/', ''), `export * from '${file.replace('./js/', '../cjs/')}';\n`);
   }
 }
 
+/**
+ * Not minified, to be read and debugged. It costs nothing: npm packs each file next to the source of its name, of which
+ * gzip finds most again, while minified text would share nothing with it.
+ */
 async function writeCommonJs() {
   for (const file of filesIn('js')) {
     const source = readFileSync(join(root, 'js', file), 'utf8');
@@ -56,7 +68,6 @@ async function writeCommonJs() {
     });
     write(join('cjs', file), code);
   }
-  cpSync(join(dist, 'types'), join(dist, 'cjs'), { recursive: true });
   write('cjs/package.json', '{ "type": "commonjs" }\n');
 }
 

@@ -43,10 +43,11 @@ const expected = [
   'CMakeLists.txt', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json',
   'include/rmsprop.h',
   ...[
-    'build.js', 'exports.txt', 'f32x1.c', 'f32x8.c', 'f64x1.c', 'f64x2.c', 'kernel.h', 'kernels.h', 'layout.c', 'library.cmake',
-    'native.cmake', 'rmsprop.pc.in', 'rules.h', 'step.c', 'typed_step.h', 'vector.h', 'wasm.cmake',
+    'build.js', 'contract.h', 'exports.txt', 'f32x1.c', 'f32x8.c', 'f64x1.c', 'f64x2.c', 'kernel.h', 'kernels.h', 'layout.c',
+    'library.cmake', 'native.cmake', 'rmsprop.pc.in', 'rules.h', 'step.c', 'typed_step.h', 'vector.h', 'wasm.cmake',
   ].map((name) => `src/${name}`),
-  ...[...entries, ...parts].flatMap((name) => [`js/${name}.js`, `dist/cjs/${name}.js`, `dist/cjs/${name}.d.ts`, `dist/types/${name}.d.ts`]),
+  ...[...entries, ...parts].flatMap((name) => [`js/${name}.js`, `dist/cjs/${name}.js`, `dist/cjs/${name}.d.ts`]),
+  ...entries.map((name) => `dist/types/${name}.d.ts`),
   'dist/cjs/package.json',
   'dist/rmsprop.wasm', 'dist/rmsprop.shared.wasm', 'dist/rmsprop.global.js',
   ...[...entries, 'module'].map((name) => `dist/workerd/${name}.js`),
@@ -85,8 +86,10 @@ test('the modules in it are the embedded ones, whose sources `node src/build.js 
 
 test('it is no larger than the budget', (t) => {
   t.diagnostic(`${report.size} bytes packed, ${report.unpackedSize} unpacked, ${report.files.length} files`);
-  // About a third is the sources with their documentation, a quarter the same as CommonJS, a sixth the declarations.
-  assert.ok(report.size <= 500_000, `${report.size} bytes`);
+  // In kB: 175 are the sources with their documentation, which `import` takes as they are, 35 what CommonJS differs from
+  // them; 75 the modules, as base64 in both and as files; 60 the declarations; 48 the build for classic scripts; 25 the
+  // kernels in C; 20 the README.
+  assert.ok(report.size <= 480_000, `${report.size} bytes`);
 });
 
 test('`npm publish --dry-run` says nothing but notices', () => {

@@ -354,12 +354,19 @@ export function refused() {
 }
 `;
 
+/** What ESM made is, to the compiler too, what CommonJS knows. */
+const typedBoth = `import { variable } from 'rmsprop-wasm';
+import commonJs = require('rmsprop-wasm');
+
+export const w: commonJs.Variable = variable([1, 2]);
+`;
+
 /**
  * @param {object} options of tsconfig.json
- * @param {string} file
+ * @param {string[]} files
  */
-const tsconfig = (options, file) => JSON.stringify({
-  files: [file],
+const tsconfig = (options, ...files) => JSON.stringify({
+  files,
   compilerOptions: {
     target: 'es2022', lib: ['es2022', 'dom'], types: [], strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, rootDir: '.',
     outDir: 'out', ...options,
@@ -376,9 +383,10 @@ const compilers = ['5.0', '5.9', '6', '7'].map((version) => {
     quick: version === '5.0' || version === '7',
     files: {
       'esm.mts': typed,
+      'both.mts': typedBoth,
       'cjs.cts': typed,
       'bundled.ts': typed,
-      'nodenext.json': tsconfig({ module: 'nodenext', moduleResolution: 'nodenext' }, 'esm.mts'),
+      'nodenext.json': tsconfig({ module: 'nodenext', moduleResolution: 'nodenext' }, 'esm.mts', 'both.mts'),
       'node16.json': tsconfig({ module: 'node16', moduleResolution: 'node16' }, 'cjs.cts'),
       'bundler.json': tsconfig({ module: 'esnext', moduleResolution: 'bundler', noEmit: true }, 'bundled.ts'),
     },

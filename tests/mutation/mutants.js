@@ -33,7 +33,7 @@ export function mutantsOf(root, file, folder) {
   const { status, stdout, stderr, error } = spawnSync(
     python,
     ['-c', program, join(root, file), isScript ? 'javascript' : 'c', '--noCheck', '--mutantDir', folder],
-    { encoding: 'utf8', maxBuffer: 2 ** 28 },
+    { cwd: folder, encoding: 'utf8', maxBuffer: 2 ** 28 }, // it writes where it runs, too
   );
   if (error || status) throw error ?? new Error(`universalmutator failed: ${stdout}${stderr}`);
 

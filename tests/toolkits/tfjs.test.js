@@ -418,6 +418,53 @@ onEach('a hook that fails, now or later, changes nothing, and the next call goes
   disposeAll(optimizer, x);
 });
 
+onEach('a hook is not called for a step that was given up, or whose gradients cannot be read', async (backend) => {
+  const x = made([1, 2]);
+  let calls = 0;
+  const optimizer = rmsprop(tf, { learningRate: 0.1, aggregateGradients: () => void calls++ });
+  const gradients = { [x.name]: tf.tensor1d([1, 1]) };
+  const controller = new AbortController();
+  const promise = optimizer.applyGradientsAsync(gradients, { signal: controller.signal });
+  controller.abort(new Error('given up'));
+  await assert.rejects(promise, /given up/);
+  await tf.nextFrame();
+  assert.equal(calls, 0);
+  if (backend === 'operations') {
+    const device = /** @type {any} */ (tf.backend());
+    const { read, readSync } = device;
+    device.readSync = () => { throw new Error('not at once'); };
+    device.read = () => Promise.reject(new Error('not at all'));
+    assert.throws(() => optimizer.applyGradients(gradients), /not at once/);
+    await assert.rejects(optimizer.applyGradientsAsync(gradients), /not at all/);
+    Object.assign(device, { read, readSync });
+  }
+  assert.equal(calls, 0);
+  assert.deepEqual([...valuesOf(x)], [1, 2]);
+  optimizer.applyGradients(gradients);
+  assert.equal(calls, 1);
+  tf.dispose(gradients);
+  disposeAll(optimizer, x);
+});
+
+onEach('an operation that fails, as on a device that is lost, changes nothing and leaves nothing', () => {
+  let untilFailure = Infinity;
+  const sqrt = (/** @type {tf.Tensor} */ x) => {
+    if (--untilFailure === 0) throw new Error('lost');
+    return tf.sqrt(x);
+  };
+  const [x, y] = [made([1, 2]), made([3])];
+  const optimizer = rmsprop({ ...tf, sqrt }, { learningRate: 0.1, useEma: true });
+  const gradients = [Float32Array.of(1, 1), Float32Array.of(1)];
+  apply(optimizer, [x, y], gradients);
+  const before = [[...valuesOf(x), ...valuesOf(y)], optimizer.iterations, tf.memory().numTensors];
+  untilFailure = 2;
+  assert.throws(() => apply(optimizer, [x, y], gradients), /lost/);
+  assert.deepEqual([[...valuesOf(x), ...valuesOf(y)], optimizer.iterations, tf.memory().numTensors], before);
+  untilFailure = Infinity;
+  apply(optimizer, [x, y], gradients);
+  disposeAll(optimizer, x, y);
+}, ['operations']);
+
 onEach('under model.fit two replicas, whose hooks exchange means, keep equal weights', async () => {
   // One replica after the other: the first has the second's gradients of the same step from a run before.
   /** @param {number} rank @param {number[][]} others the gradients of the other replica, step by step */
