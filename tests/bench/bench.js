@@ -19,7 +19,8 @@ import { setFlagsFromString } from 'node:v8';
 import { kernels, models } from './cases.js';
 import { nativePeers } from './native.js';
 import { inThisEngine } from './rivals.js';
-import { inTurn, summary, timed } from './turns.js';
+import { inTurn, summary } from '../../web-demo/turns.js';
+import { timed } from './timed.js';
 
 /** @typedef {import('./rivals.js').Rival} Rival */
 /** @typedef {import('./rivals.js').Run} Run */

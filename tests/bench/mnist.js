@@ -27,7 +27,7 @@ import { Model } from '../../web-demo/model.js';
 import { Random } from '../../web-demo/random.js';
 import { ORDER } from '../../web-demo/batches.js';
 import { defaults } from '../../web-demo/trainer.js';
-import { inTurn } from './turns.js';
+import { inTurn } from '../../web-demo/turns.js';
 
 const { batch: BATCH, hidden, learningRate, rho, momentum, seed } = defaults;
 const EPSILON = 1e-7;

@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { configure } from 'rmsprop-wasm';
 import { kernels } from './cases.js';
 import { ours } from './ours.js';
-import { timed } from './turns.js';
+import { timed } from './timed.js';
 
 configure({ simd: false });
 

@@ -4,7 +4,7 @@
  *
  * A turn is as many steps as take 20 ms or more, for browsers round their clocks to a millisecond.
  */
-import { inTurn, summary } from '../../tests/bench/turns.js';
+import { inTurn, summary } from '../turns.js';
 import { RMSprop, variable } from '../../js/index.js';
 import { Random } from '../random.js';
 

@@ -1,4 +1,4 @@
-/** What the benchmarks share. */
+/** What all that measure by turns share: the benchmarks, and the page's speed panel. */
 
 /**
  * @template T
@@ -18,18 +18,4 @@ export function inTurn(rivals, round) {
 export function summary(times) {
   const sorted = [...times].sort((a, b) => a - b);
   return { minimum: sorted[0], median: sorted[sorted.length >> 1] };
-}
-
-/**
- * @param {import('./rivals.js').Run} run
- * @param {number} steps
- * @returns {Promise<number>} nanoseconds that they took
- */
-export async function timed(run, steps) {
-  if (run.time) return run.time(steps);
-  const { step } = /** @type {Required<import('./rivals.js').Run>} */ (run);
-  const start = performance.now();
-  if (run.isAsync) for (let i = 0; i < steps; i++) await step();
-  else for (let i = 0; i < steps; i++) step();
-  return (performance.now() - start) * 1e6;
 }
