@@ -11,6 +11,9 @@ import { end, inTime, output, start, whereIs } from './programs.js';
 /** Milliseconds, for each of what has to start. */
 const patience = 30_000;
 
+/** Milliseconds that a page is given to load before it is asked for again. */
+const NAVIGATION = 15_000;
+
 /** No graphics card, and, in a container, no right to make the sandbox's namespaces. */
 const environment = {
   LIBGL_ALWAYS_SOFTWARE: '1',
@@ -127,13 +130,16 @@ function driverOf(session, stop) {
     // is being read, so that it misses as little as can be.
     async goto(url) {
       past.push(...await present());
-      const before = await session.executeScript('return performance.timeOrigin');
-      await session.get(url);
+      await session.executeScript('globalThis.__isLeft = true');
+      // MiniBrowser loses a navigation now and then: `Page` sets the limit for all of them.
       while (true) {
-        const state = await session.executeScript(`if (performance.timeOrigin === arguments[0]) return '';
-          (${collectProblems})(); return document.readyState;`, before).catch(unlessLeft);
-        if (state === 'complete') return;
-        if (state !== '') await new Promise((done) => setTimeout(done, 20));
+        await session.get(url);
+        for (const end = performance.now() + NAVIGATION; performance.now() < end;) {
+          const state = await session.executeScript(`if (globalThis.__isLeft) return '';
+            (${collectProblems})(); return document.readyState;`).catch(unlessLeft);
+          if (state === 'complete') return;
+          await new Promise((done) => setTimeout(done, state === '' ? 5 : 20));
+        }
       }
     },
 
