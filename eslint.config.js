@@ -16,7 +16,7 @@ export default [
     languageOptions: { globals: globals['shared-node-browser'] },
   },
   {
-    files: ['web-demo/**'],
+    files: ['web-demo/**', 'docs/**'],
     languageOptions: { globals: { ...globals.node, ...globals.browser } },
   },
   {

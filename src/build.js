@@ -30,7 +30,7 @@ const generated = [
     sources: { '.': /^CMakeLists\.txt$/, 'include': /\.h$/, 'src': /^wasm\.cmake$|\.(c|h|txt)$/ },
   },
   {
-    file: 'web-demo/generated/dense.js',
+    file: 'web-demo/model/generated/dense.js',
     modules: { simd: 'dense.wasm' },
     layout: false,
     sources: { '.': /^CMakeLists\.txt$/, 'src': /^(wasm\.cmake|vector\.h)$/, 'web-demo/model': /\.(c|h|txt)$/ },

@@ -40,7 +40,7 @@ const steps = [
       node('tests/document-types.js'),
     ],
   },
-  { name: 'documentation', commands: [node('web-demo/guides/dialects.js', '--check'), node('web-demo/guides/site.js')] },
+  { name: 'documentation', commands: [node('docs/site/dialects.js', '--check'), node('docs/site/site.js')] },
   { name: 'generated modules are what the sources give', commands: [node('src/build.js', '--check')] },
   {
     name: 'native',

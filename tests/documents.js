@@ -10,8 +10,8 @@ export const readme = read('README.md');
 /** @type {{ name: string, text: string }[]} the README, the guides, and the examples in the documentation of the sources */
 export const documents = [
   { name: 'README.md', text: readme },
-  ...readdirSync(new URL('web-demo/guides/', root)).filter((file) => file.endsWith('.md')).sort()
-    .map((file) => ({ name: `web-demo/guides/${file}`, text: read(`web-demo/guides/${file}`) })),
+  ...readdirSync(new URL('docs/', root)).filter((file) => file.endsWith('.md')).sort()
+    .map((file) => ({ name: `docs/${file}`, text: read(`docs/${file}`) })),
   ...readdirSync(new URL('js/', root)).filter((file) => file.endsWith('.js')).sort()
     .map((file) => ({ name: `js/${file}`, text: examplesIn(read(`js/${file}`)) }))
     .filter(({ text }) => text !== ''),

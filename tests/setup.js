@@ -85,7 +85,7 @@ const oldestNode = [20, 19];
 try {
   requireNode();
   installPrograms();
-  const manifests = ['.', 'web-demo', 'web-demo/page', 'web-demo/guides', 'tests', 'tests/consumers'];
+  const manifests = ['.', 'web-demo', 'web-demo/page', 'docs/site', 'tests', 'tests/consumers'];
   for (const folder of manifests) installManifest(join(root, folder));
   installPython();
 } catch (error) {

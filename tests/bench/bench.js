@@ -19,7 +19,7 @@ import { setFlagsFromString } from 'node:v8';
 import { kernels, models } from './cases.js';
 import { nativePeers } from './native.js';
 import { inThisEngine } from './rivals.js';
-import { inTurn, summary } from '../../web-demo/turns.js';
+import { inTurn, summary } from '../../web-demo/page/turns.js';
 import { timed } from './timed.js';
 
 /** @typedef {import('./rivals.js').Rival} Rival */

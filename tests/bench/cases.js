@@ -1,5 +1,5 @@
 /** What the benchmarks of steps measure: on what arrays, with what options. */
-import { Random } from '../../web-demo/random.js';
+import { Random } from '../../web-demo/data/random.js';
 
 /** Hyperparameters of every case. */
 export const RATE = 1e-6;

@@ -13,9 +13,9 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { RMSprop } from '../../js/index.js';
 import { noServer, startServer } from '../../web-demo/distributed/server.js';
-import { Model } from '../../web-demo/model.js';
+import { Model } from '../../web-demo/model/model.js';
 import { printModel } from './distributed-model.js';
-import { inTurn, summary } from '../../web-demo/turns.js';
+import { inTurn, summary } from '../../web-demo/page/turns.js';
 
 /** Outputs of the hidden layer, for 784 inputs and 10 classes: 100 180 and 1 000 915 weights. */
 const HIDDEN = [126, 1259];

@@ -7,7 +7,7 @@
  */
 import * as jax from '@jax-js/jax';
 import { applyUpdates, rmsprop } from 'rmsprop-wasm/jax';
-import { inTurn, summary } from '../../web-demo/turns.js';
+import { inTurn, summary } from '../../web-demo/page/turns.js';
 
 const { numpy: np, tree, jit } = jax;
 const rounds = Number(process.argv[2] ?? 30);

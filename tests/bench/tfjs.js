@@ -5,7 +5,7 @@
 import '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { rmsprop } from 'rmsprop-wasm/tfjs';
-import { inTurn, summary } from '../../web-demo/turns.js';
+import { inTurn, summary } from '../../web-demo/page/turns.js';
 
 const STEPS = 400;
 const WARM_UP = 100;

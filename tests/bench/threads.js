@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { ThreadPool } from 'rmsprop-wasm/threads';
 import { kernels, models } from './cases.js';
 import { rivalIn } from './ours.js';
-import { inTurn, summary } from '../../web-demo/turns.js';
+import { inTurn, summary } from '../../web-demo/page/turns.js';
 import { timed } from './timed.js';
 
 const { threads, filter } = parseArgs({

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { RMSprop, variable } from 'rmsprop-wasm';
-import { serve } from '../../web-demo/serve.js';
+import { serve } from '../../web-demo/page/serve.js';
 import { browsers } from './browsers.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -7,13 +7,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { firstExamples } from '../../web-demo/mnist.js';
-import { loadMnist } from '../../web-demo/mnist-node.js';
+import { firstExamples } from '../../web-demo/data/mnist.js';
+import { loadMnist } from '../../web-demo/data/mnist-node.js';
 import { buildDemo } from '../../web-demo/page/build.js';
 import { fromQuery } from '../../web-demo/page/configuration.js';
 import { Race } from '../../web-demo/page/race.js';
-import { serve } from '../../web-demo/serve.js';
-import { makeToySet, toySets } from '../../web-demo/toy.js';
+import { serve } from '../../web-demo/page/serve.js';
+import { makeToySet, toySets } from '../../web-demo/data/toy.js';
 import { browsers } from './browsers.js';
 
 const screenshots = fileURLToPath(new URL('../../build/demo-screenshots', import.meta.url));

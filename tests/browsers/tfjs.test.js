@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { serve } from '../../web-demo/serve.js';
+import { serve } from '../../web-demo/page/serve.js';
 import { browsers } from './browsers.js';
 
 /** @typedef {typeof import('@tensorflow/tfjs-layers') & typeof import('@tensorflow/tfjs-core') & { wasm: any }} TF */

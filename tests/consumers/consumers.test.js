@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import * as sources from '../../js/index.js';
-import { serve } from '../../web-demo/serve.js';
+import { serve } from '../../web-demo/page/serve.js';
 import { browsers } from '../browsers/browsers.js';
 import { program } from './program.js';
 import { Workspace, missing, run, scriptsIn, start, tarball, versionOf } from './projects.js';

@@ -69,7 +69,7 @@ const threadedCjs = `const { ${NAMES} } = require('rmsprop-wasm');\nconst { Thre
 const inPage = `${IMPORT}${FUNCTION}${SHOW}${BITS};\n`;
 
 /** The workers that the guide shows. */
-const guide = blocks('js worker', readFileSync(join(root, 'web-demo/guides/edge-workers.md'), 'utf8'));
+const guide = blocks('js worker', readFileSync(join(root, 'docs/edge-workers.md'), 'utf8'));
 
 /** @type {Row[]} */
 const runtimes = [

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { Objm } from '@nats-io/obj';
 import { connect } from '@nats-io/transport-node';
 import { GroupError, allReduce, federated, join, localSgd } from 'rmsprop-wasm/nats';
-import { Random } from '../../web-demo/random.js';
+import { Random } from '../../web-demo/data/random.js';
 import { BATCH, Learner, connections, openStore } from './replicas.js';
 import { noServer, startServer } from '../../web-demo/distributed/server.js';
 

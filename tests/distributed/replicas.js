@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { Objm } from '@nats-io/obj';
 import { connect } from '@nats-io/transport-node';
 import { RMSprop } from 'rmsprop-wasm';
-import { Model } from '../../web-demo/model.js';
-import { Random } from '../../web-demo/random.js';
+import { Model } from '../../web-demo/model/model.js';
+import { Random } from '../../web-demo/data/random.js';
 
 /** @typedef {import('rmsprop-wasm').RMSprop} Optimizer */
 

@@ -14,7 +14,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { allReduce, localSgd } from 'rmsprop-wasm/nats';
 import { rmsprop } from 'rmsprop-wasm/tfjs';
-import { Random } from '../../web-demo/random.js';
+import { Random } from '../../web-demo/data/random.js';
 
 const [servers, group, ...numbers] = process.argv.slice(2);
 const [rank, size, every] = numbers.map(Number);

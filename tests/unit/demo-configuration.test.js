@@ -10,7 +10,7 @@ import {
 } from '../../web-demo/page/configuration.js';
 import { compileExpression } from '../../web-demo/page/expression.js';
 import { curveOf } from '../../web-demo/page/rates.js';
-import { Random } from '../../web-demo/random.js';
+import { Random } from '../../web-demo/data/random.js';
 
 /**
  * @param {Random} random

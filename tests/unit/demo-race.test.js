@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Memory, RMSprop, readSafetensors, writeSafetensors } from '../../js/index.js';
-import { Batches } from '../../web-demo/batches.js';
-import { firstExamples } from '../../web-demo/mnist.js';
-import { Model } from '../../web-demo/model.js';
+import { Batches } from '../../web-demo/data/batches.js';
+import { firstExamples } from '../../web-demo/data/mnist.js';
+import { Model } from '../../web-demo/model/model.js';
 import { DIALECTS, configurationOf, fromQuery, racerOf } from '../../web-demo/page/configuration.js';
 import { loadDataSet } from '../../web-demo/page/data.js';
 import { normalised } from '../../web-demo/page/digit.js';
@@ -18,8 +18,8 @@ import { logHistogram } from '../../web-demo/page/histogram.js';
 import { History, RunningMean } from '../../web-demo/page/history.js';
 import { NORM_EVERY, Race, RateError, configurationIn } from '../../web-demo/page/race.js';
 import { ROW_HEAD, ROW_RACER, Session } from '../../web-demo/page/session.js';
-import { serve } from '../../web-demo/serve.js';
-import { makeToySet, toySets } from '../../web-demo/toy.js';
+import { serve } from '../../web-demo/page/serve.js';
+import { makeToySet, toySets } from '../../web-demo/data/toy.js';
 
 /** @typedef {import('../../web-demo/page/configuration.js').Configuration} Configuration */
 /** @typedef {import('../../web-demo/page/configuration.js').Racer} Racer */

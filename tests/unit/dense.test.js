@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { denseKernelsOf } from '../../web-demo/dense.js';
-import { modules } from '../../web-demo/generated/dense.js';
-import { Random } from '../../web-demo/random.js';
+import { denseKernelsOf } from '../../web-demo/model/dense.js';
+import { modules } from '../../web-demo/model/generated/dense.js';
+import { Random } from '../../web-demo/data/random.js';
 
 const f32 = Math.fround;
 const SEED = 20240607;

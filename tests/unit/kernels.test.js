@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { layout, modules, stamp } from '../../js/generated/rmsprop.js';
 import { sharing } from '../../js/module.js';
-import { modules as denseModules } from '../../web-demo/generated/dense.js';
+import { modules as denseModules } from '../../web-demo/model/generated/dense.js';
 import { largestUlp } from '../bits.js';
 import { oracleApply } from '../oracle.js';
 

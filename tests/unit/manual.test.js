@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { manualOf } from '../../web-demo/guides/manual.js';
+import { manualOf } from '../../docs/site/manual.js';
 
 const header = readFileSync(new URL('../../include/rmsprop.h', import.meta.url), 'utf8');
 const manual = manualOf(header);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fillBatch, firstExamples, inputsOf, parseExamples } from '../../web-demo/mnist.js';
+import { fillBatch, firstExamples, inputsOf, parseExamples } from '../../web-demo/data/mnist.js';
 
 /**
  * @param {number} magic

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Memory, RMSprop } from '../../js/index.js';
-import { Model } from '../../web-demo/model.js';
-import { Random } from '../../web-demo/random.js';
+import { Model } from '../../web-demo/model/model.js';
+import { Random } from '../../web-demo/data/random.js';
 
 const SEED = 7;
 

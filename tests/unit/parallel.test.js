@@ -1,5 +1,5 @@
 /**
- * Data-parallel training (web-demo/parallel.js) in small: every copy of the model is equal to the bit, and equal to what
+ * Data-parallel training (web-demo/training/parallel.js) in small: every copy of the model is equal to the bit, and equal to what
  * one model learns from the gradients of the same shares, averaged in the same order.
  */
 import assert from 'node:assert/strict';
@@ -9,19 +9,19 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { RMSprop, schedules } from 'rmsprop-wasm';
-import { ORDER } from '../../web-demo/batches.js';
-import { Exchange } from '../../web-demo/exchange.js';
-import { fillBatch } from '../../web-demo/mnist.js';
-import { Model } from '../../web-demo/model.js';
-import { trainInParallel } from '../../web-demo/parallel.js';
-import { Random } from '../../web-demo/random.js';
+import { ORDER } from '../../web-demo/data/batches.js';
+import { Exchange } from '../../web-demo/training/exchange.js';
+import { fillBatch } from '../../web-demo/data/mnist.js';
+import { Model } from '../../web-demo/model/model.js';
+import { trainInParallel } from '../../web-demo/training/parallel.js';
+import { Random } from '../../web-demo/data/random.js';
 
 const simd = process.env.RMSPROP_KERNELS !== 'scalar';
 const settings = { epochs: 2, batch: 32, hidden: [13], learningRate: 0.01, momentum: 0.9, ema: null, seed: 5 };
 
 /**
  * @param {number} count
- * @returns {import('../../web-demo/mnist.js').Examples} images in which the label is where the light is
+ * @returns {import('../../web-demo/data/mnist.js').Examples} images in which the label is where the light is
  */
 function examplesOf(count) {
   const labels = Uint8Array.from({ length: count }, (_, i) => (i * 7) % 10);
@@ -87,7 +87,7 @@ test('an error of a worker is that of the run, and ends the others', async () =>
 });
 
 test('npm run demo:threads refuses numbers that are none before it does anything', () => {
-  const script = fileURLToPath(new URL('../../web-demo/train-parallel.js', import.meta.url));
+  const script = fileURLToPath(new URL('../../web-demo/training/train-parallel.js', import.meta.url));
   for (const [option, value, range] of [
     ['--workers', '0', '[1, 256]'], ['--epochs', 'x', '[1, 1000]'], ['--batch', '1.5', '[1, 60000]'], ['--examples', '-3', '[1, 60000]'],
   ]) {
@@ -111,7 +111,7 @@ test('a worker that a late notify of the round before wakes up goes on waiting f
   // let this one pass, it would be the last to arrive at the second meeting, which sets the count of the arrived to 0.
   const late = new Worker(`
     import { workerData } from 'node:worker_threads';
-    import { Exchange } from ${JSON.stringify(new URL('../../web-demo/exchange.js', import.meta.url).href)};
+    import { Exchange } from ${JSON.stringify(new URL('../../web-demo/training/exchange.js', import.meta.url).href)};
     const words = new Int32Array(workerData, 0, 2);
     while (Atomics.load(words, 0) === 0);
     for (let woken = 0; woken < 2 && Atomics.load(words, 0) === 1;) woken += Atomics.notify(words, 1);

@@ -11,11 +11,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Memory, readSafetensors } from '../../js/index.js';
-import { firstExamples, inputsOf } from '../../web-demo/mnist.js';
-import { loadMnist } from '../../web-demo/mnist-node.js';
-import { Trainer, run } from '../../web-demo/trainer.js';
+import { firstExamples, inputsOf } from '../../web-demo/data/mnist.js';
+import { loadMnist } from '../../web-demo/data/mnist-node.js';
+import { Trainer, run } from '../../web-demo/training/trainer.js';
 
-const program = fileURLToPath(new URL('../../web-demo/train.js', import.meta.url));
+const program = fileURLToPath(new URL('../../web-demo/training/train.js', import.meta.url));
 const skip = isInstalled() ? false : 'web-demo/node_modules is not installed: npm ci --prefix web-demo';
 
 function isInstalled() {
@@ -40,7 +40,7 @@ const small = {
   weightDecay: 0.004, seed: 5,
 };
 
-/** @param {Partial<import('../../web-demo/trainer.js').Settings>} [settings] */
+/** @param {Partial<import('../../web-demo/training/trainer.js').Settings>} [settings] */
 async function smallRun(settings) {
   const trainer = new Trainer({ ...await smallData(), settings: { ...small, ...settings } });
   /** @type {{ loss: number, raw: number, averaged: number | null }[]} */
@@ -78,7 +78,7 @@ test('the same seed gives the same weights and state, another seed others', { sk
 
 test('every setting takes effect', { skip }, async () => {
   const losses = new Set();
-  /** @type {Partial<import('../../web-demo/trainer.js').Settings>[]} */
+  /** @type {Partial<import('../../web-demo/training/trainer.js').Settings>[]} */
   const changes = [
     {}, { epochs: 2 }, { batch: 50 }, { hidden: [33, 16] }, { hidden: [] }, { learningRate: 0.001 }, { rho: 0.95 },
     { momentum: 0 }, { centered: true }, { weightDecay: 0 }, { seed: 7 },

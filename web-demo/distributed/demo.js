@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { connect } from '@nats-io/transport-node';
 import { Command } from 'commander';
 import { build } from 'esbuild';
-import { serve } from '../serve.js';
+import { serve } from '../page/serve.js';
 import { makeNetwork } from './network.js';
 import { noServer, startServer } from './server.js';
 

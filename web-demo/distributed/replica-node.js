@@ -3,8 +3,8 @@
  */
 import { Objm } from '@nats-io/obj';
 import { connect } from '@nats-io/transport-node';
-import { loadMnist } from '../mnist-node.js';
-import { firstExamples } from '../mnist.js';
+import { loadMnist } from '../data/mnist-node.js';
+import { firstExamples } from '../data/mnist.js';
 import { runReplica } from './replica.js';
 
 const { server, images, ...options } = JSON.parse(process.argv[2]);

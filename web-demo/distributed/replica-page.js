@@ -4,7 +4,7 @@
  */
 import { wsconnect } from '@nats-io/nats-core';
 import { Objm } from '@nats-io/obj';
-import { firstExamples, parseExamples } from '../mnist.js';
+import { firstExamples, parseExamples } from '../data/mnist.js';
 import { runReplica } from './replica.js';
 
 /**

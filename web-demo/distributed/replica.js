@@ -3,7 +3,7 @@
  * Runs in Node and in a page; the connection, the store and the data are given to it.
  */
 import { allReduce, join } from '../../js/nats.js';
-import { Trainer } from '../trainer.js';
+import { Trainer } from '../training/trainer.js';
 
 /**
  * @typedef {object} Report
@@ -32,8 +32,8 @@ const PATIENCE = 3;
  * @param {string} options.group
  * @param {number} options.size how many found the group
  * @param {number} options.timeout milliseconds
- * @param {{ train: import('../mnist.js').Examples, test: import('../mnist.js').Examples }} options.data
- * @param {Partial<import('../trainer.js').Settings>} options.settings
+ * @param {{ train: import('../data/mnist.js').Examples, test: import('../data/mnist.js').Examples }} options.data
+ * @param {Partial<import('../training/trainer.js').Settings>} options.settings
  * @param {(report: Report) => void} options.onReport
  * @returns {Promise<void>} when all epochs are over
  */

@@ -2,8 +2,8 @@
  * Data sets from the page's own files: compressed IDX files, unpacked by the browser. What there is, and why something
  * is not, says data/manifest.json, which build.js writes.
  */
-import { parseExamples } from '../mnist.js';
-import { makeToySet, toySets } from '../toy.js';
+import { parseExamples } from '../data/mnist.js';
+import { makeToySet, toySets } from '../data/toy.js';
 
 /** @typedef {import('./race.js').DataSet} DataSet */
 /** @typedef {'trainImages' | 'trainLabels' | 'testImages' | 'testLabels'} FileKey */

@@ -5,8 +5,8 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { integerIn } from '../arguments.js';
-import { serve } from '../serve.js';
+import { integerIn } from '../training/arguments.js';
+import { serve } from './serve.js';
 import { DEMO_FOLDER, FASHION_FOLDER, buildDemo } from './build.js';
 
 /** @param {string} line */

@@ -4,15 +4,15 @@
  */
 import { rangeError } from '../../js/check.js';
 import { readSafetensors, writeSafetensors } from '../../js/safetensors.js';
-import { Batches } from '../batches.js';
-import { inputsOf } from '../mnist.js';
-import { Model } from '../model.js';
+import { Batches } from '../data/batches.js';
+import { inputsOf } from '../data/mnist.js';
+import { Model } from '../model/model.js';
 import { LANES, fromQuery, toQuery } from './configuration.js';
 import { logHistogram } from './histogram.js';
 import { drive } from './optimizers.js';
 import { rateOf } from './rates.js';
 
-/** @typedef {import('../mnist.js').Examples} Examples */
+/** @typedef {import('../data/mnist.js').Examples} Examples */
 /** @typedef {import('./configuration.js').Configuration} Configuration */
 /** @typedef {import('./configuration.js').Racer} Racer */
 /**

@@ -2,7 +2,7 @@
  * What happens behind the page: data, the race, and who gets a turn when. It speaks in messages, so that it can run in
  * a worker (worker.js) and in Node, where it is tested.
  */
-import { firstExamples } from '../mnist.js';
+import { firstExamples } from '../data/mnist.js';
 import { Race, RateError, configurationIn } from './race.js';
 
 /** @typedef {import('./configuration.js').Configuration} Configuration */

@@ -4,9 +4,9 @@
  *
  * A turn is as many steps as take 20 ms or more, for browsers round their clocks to a millisecond.
  */
-import { inTurn, summary } from '../turns.js';
+import { inTurn, summary } from './turns.js';
 import { RMSprop, variable } from '../../js/index.js';
-import { Random } from '../random.js';
+import { Random } from '../data/random.js';
 
 /** @typedef {{ name: string, step: () => void, weights: () => Float32Array, dispose: () => void }} Rival */
 /**

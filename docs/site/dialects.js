@@ -109,7 +109,7 @@ function draw(runs) {
 }
 
 const { values: { check } } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
-const file = fileURLToPath(new URL('dialects.svg', import.meta.url));
+const file = fileURLToPath(new URL('../dialects.svg', import.meta.url));
 const svg = draw(run());
 if (!check) {
   writeFileSync(file, svg);

@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { Exchange } from './exchange.js';
 import { defaults } from './trainer.js';
 
-/** @typedef {import('./mnist.js').Examples} Examples */
+/** @typedef {import('../data/mnist.js').Examples} Examples */
 /**
  * @typedef {object} Outcome
  * @property {number} seconds the time that all steps took, of the slowest worker; starting workers is not counted

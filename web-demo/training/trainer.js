@@ -2,13 +2,13 @@
  * The training loop, step by step, for whoever shows it: a terminal (train.js), a page, a test. It knows no terminal,
  * no page and no file; it measures time only to report it, so the same seed gives the same numbers on every machine.
  */
-import { finite, integer, knownOptions, rangeError, typeError } from '../js/check.js';
-import { RMSprop, schedules } from '../js/index.js';
-import { Batches } from './batches.js';
-import { inputsOf } from './mnist.js';
-import { Model } from './model.js';
+import { finite, integer, knownOptions, rangeError, typeError } from '../../js/check.js';
+import { RMSprop, schedules } from '../../js/index.js';
+import { Batches } from '../data/batches.js';
+import { inputsOf } from '../data/mnist.js';
+import { Model } from '../model/model.js';
 
-/** @typedef {import('./mnist.js').Examples} Examples */
+/** @typedef {import('../data/mnist.js').Examples} Examples */
 /**
  * @typedef {object} Settings
  * @property {number} epochs how often each example is seen
@@ -31,7 +31,7 @@ import { Model } from './model.js';
  *   one is for `stepAsync`
  */
 /**
- * @typedef {{ batch: import('./batches.js').Batch, start: number, beforeUpdate: number }} Begun a step; times in
+ * @typedef {{ batch: import('../data/batches.js').Batch, start: number, beforeUpdate: number }} Begun a step; times in
  *   milliseconds
  */
 /**
@@ -112,7 +112,7 @@ export class Trainer {
    * @param {Examples} options.train
    * @param {Examples} options.test
    * @param {Partial<Settings>} [options.settings] instead of `defaults`
-   * @param {import('../js/index.js').Memory} [options.memory]
+   * @param {import('../../js/index.js').Memory} [options.memory]
    * @param {Part} [options.part] default: there are no others
    * @throws {TypeError | RangeError} for settings out of range, or if the memory is exhausted
    */
@@ -257,7 +257,7 @@ export class Trainer {
     return { epoch, step, loss, meanLoss: this.#lossSum / this.#examplesSummed, rate: this.#rate };
   }
 
-  /** @param {import('./batches.js').Batch} batch */
+  /** @param {import('../data/batches.js').Batch} batch */
   #computeGradients({ inputs, labels, count }) {
     this.#weight = labels.length / count;
     this.#loss = 0;

@@ -7,7 +7,7 @@ import { dirname, resolve } from 'node:path';
 import cliProgress from 'cli-progress';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { integerIn } from './arguments.js';
-import { loadMnist } from './mnist-node.js';
+import { loadMnist } from '../data/mnist-node.js';
 import { Trainer, defaults, run } from './trainer.js';
 
 /** What a shell reports for a program that Ctrl-C ended: 128 + SIGINT. */

@@ -30,7 +30,7 @@ const app = await Application.bootstrapWithPlugins({
   sourceLinkTemplate: 'js/{path}',
   disableSources: true,
   readme: join(root, 'README.md'),
-  projectDocuments: [manual, join(root, 'web-demo/guides/*.md'), join(root, 'CHANGELOG.md')],
+  projectDocuments: [manual, join(root, 'docs/*.md'), join(root, 'CHANGELOG.md')],
   highlightLanguages: ['c', 'cmake', 'js', 'sh', 'text', 'ts'],
   // Types of parameters that no entry exports are spelled out where they are used.
   validation: { notExported: false, invalidLink: true, invalidPath: true },

@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import sirv from 'sirv';
-import { typeError } from '../js/check.js';
+import { typeError } from '../../js/check.js';
 
 /** With them a page is cross-origin isolated: only then it has shared memory, and only what agrees can be embedded. */
 const isolation = {

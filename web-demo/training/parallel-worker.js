@@ -1,6 +1,6 @@
 /** One of the workers of parallel.js. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { configure } from '../js/index.js';
+import { configure } from '../../js/index.js';
 import { Exchange } from './exchange.js';
 import { Trainer } from './trainer.js';
 

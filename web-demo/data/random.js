@@ -2,7 +2,7 @@
  * Random numbers from a seed, the same on every machine: integer operations, and floats only where they are exact.
  * Not for secrets.
  */
-import { integer } from '../js/check.js';
+import { integer } from '../../js/check.js';
 
 /** xoshiro128** by Blackman and Vigna, its state filled by splitmix32. */
 export class Random {

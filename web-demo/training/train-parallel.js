@@ -8,8 +8,8 @@ import assert from 'node:assert/strict';
 import { availableParallelism, cpus } from 'node:os';
 import { Command } from 'commander';
 import { integerIn } from './arguments.js';
-import { firstExamples } from './mnist.js';
-import { loadMnist } from './mnist-node.js';
+import { firstExamples } from '../data/mnist.js';
+import { loadMnist } from '../data/mnist-node.js';
 import { trainInParallel } from './parallel.js';
 import { defaults } from './trainer.js';
 

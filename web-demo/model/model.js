@@ -9,12 +9,12 @@
  * model/dense.c. Runs in Node and in a browser. Where examples come from, how they are shuffled and what becomes of the
  * gradients is not here.
  */
-import { integer, knownOptions, rangeError, typeError } from '../js/check.js';
-import { Memory, variable } from '../js/index.js';
+import { integer, knownOptions, rangeError, typeError } from '../../js/check.js';
+import { Memory, variable } from '../../js/index.js';
 import { denseKernelsOf } from './dense.js';
-import { Random } from './random.js';
+import { Random } from '../data/random.js';
 
-/** @typedef {import('../js/index.js').Variable} Variable */
+/** @typedef {import('../../js/index.js').Variable} Variable */
 /**
  * @typedef {object} Layer
  * @property {number} inputs

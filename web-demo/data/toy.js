@@ -2,7 +2,7 @@
  * Small sets of points in a plane, for a network whose decisions can be drawn. Made from a seed, the same on every
  * machine: sines come from the package's own cosine.
  */
-import { cos } from '../js/math.js';
+import { cos } from '../../js/math.js';
 import { Random } from './random.js';
 
 /** @typedef {import('./mnist.js').Examples} Examples */

@@ -1,7 +1,7 @@
 /**
  * Workers that average arrays with each other through shared memory, in a fixed order: all get the same bits.
  */
-import { TIMEOUT, changes } from '../js/wait.js';
+import { TIMEOUT, changes } from '../../js/wait.js';
 
 /** How long a worker waits for the others, in milliseconds: one of them may be evaluating the model. */
 const PATIENCE = 20 * TIMEOUT;
