@@ -55,14 +55,15 @@ enum rms_dtype {
 
 /* Whose arithmetic. */
 enum rms_rule {
-  RMS_RULE_KERAS = 0,        /* Keras 3, TensorFlow.js */
-  RMS_RULE_KERAS_2_11 = 1,   /* tf.keras.optimizers.RMSprop of 2.11 to 2.15, which has no accumulators */
-  RMS_RULE_TF1 = 2,          /* the fused kernels of TensorFlow: 1.x, and tf.keras OptimizerV2 with momentum; they round
-                                rows named by indices differently, and so does this rule */
-  RMS_RULE_LEGACY = 3,       /* tf.keras OptimizerV2 without momentum */
-  RMS_RULE_TORCH = 4,        /* PyTorch */
-  RMS_RULE_OPTAX = 5,        /* optax with eps_in_sqrt; learning_rate is passed with its minus sign */
-  RMS_RULE_OPTAX_OUTSIDE = 6 /* optax without */
+  RMS_RULE_KERAS = 0,         /* Keras 3, TensorFlow.js */
+  RMS_RULE_KERAS_2_11 = 1,    /* tf.keras.optimizers.RMSprop of 2.11 to 2.15, which has no accumulators */
+  RMS_RULE_TF1 = 2,           /* the fused kernels of TensorFlow: 1.x, and tf.keras OptimizerV2 with momentum; they round
+                                 rows named by indices differently, and so does this rule */
+  RMS_RULE_LEGACY = 3,        /* tf.keras OptimizerV2 without momentum */
+  RMS_RULE_TORCH = 4,         /* PyTorch */
+  RMS_RULE_OPTAX = 5,         /* optax with eps_in_sqrt; learning_rate is passed with its minus sign */
+  RMS_RULE_OPTAX_OUTSIDE = 6, /* optax without */
+  RMS_RULE_COUNT              /* how many rules there are; itself none */
 };
 
 /* rms_step_options.flags. The norm clips exclude one another; a clip by value comes before them. n is the norm of one

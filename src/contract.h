@@ -63,7 +63,7 @@ static inline int have_one_dtype(const rms_tensor *tensors, size_t count) {
 /* Every function of this kind uses its arguments where NDEBUG removes the assertions, too. */
 static inline void check_options(const rms_step_options *options) {
   assert(options != NULL);
-  assert(options->rule <= RMS_RULE_OPTAX_OUTSIDE);
+  assert(options->rule < RMS_RULE_COUNT);
   assert(options->flags <= ALL_STEP_FLAGS);
   assert((options->flags & CLIPS_BY_NORM) != CLIPS_BY_NORM);
   assert(!(options->flags & RMS_HOLD && options->flags & RMS_PREPARED));

@@ -46,7 +46,7 @@ typedef struct {
 } rule_row;
 
 /* The form of RMS_RULE_TF1 for the rows that a sparse gradient names. */
-enum { TF1_ROWS = RMS_RULE_OPTAX_OUTSIDE + 1 };
+enum { TF1_ROWS = RMS_RULE_COUNT };
 
 static const rule_row rules[] = {
   /*                         rho ema mean square mean gradient epsilon       quotient         after adds */

@@ -68,7 +68,7 @@ static void all_finite(call *c) { (void)rms_all_finite(c->tensors, COUNT); }
 static void merge_rows(call *c) { (void)rms_merge_rows(RMS_FLOAT32, c->arrays[0][0], c->indices, c->places, 2, 3); }
 
 #define BREACH(name, text) static void name(call *c) { (void)c; text; }
-BREACH(unknown_rule, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; step(c))
+BREACH(unknown_rule, c->options.rule = RMS_RULE_COUNT; step(c))
 BREACH(unknown_flag, c->options.flags = 2 * RMS_PREPARED; step(c))
 BREACH(two_norm_clips, c->options.flags = RMS_CLIP_BY_NORM | RMS_CLIP_BY_GLOBAL_NORM; step(c))
 BREACH(held_and_prepared, c->options.flags = RMS_HOLD | RMS_PREPARED; step(c))
@@ -120,12 +120,12 @@ BREACH(no_tensors_to_join, rms_join_sum_squares(&c->options, NULL, COUNT, c->sum
 BREACH(sparse_join, make_sparse(c); c->indices[1] = 3; join(c))
 BREACH(no_value_to_average, c->tensors[0].value = NULL; average(c))
 BREACH(no_tensors_to_average, rms_average(&c->options, NULL, COUNT))
-BREACH(rule_to_average, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; average(c))
-BREACH(rule_of_leaves, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; sum_range(c))
-BREACH(rule_to_join, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; join(c))
-BREACH(rule_to_sum, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; sum_squares(c))
-BREACH(rule_to_prepare, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; prepare(c))
-BREACH(rule_of_a_range, c->options.rule = RMS_RULE_OPTAX_OUTSIDE + 1; range(c))
+BREACH(rule_to_average, c->options.rule = RMS_RULE_COUNT; average(c))
+BREACH(rule_of_leaves, c->options.rule = RMS_RULE_COUNT; sum_range(c))
+BREACH(rule_to_join, c->options.rule = RMS_RULE_COUNT; join(c))
+BREACH(rule_to_sum, c->options.rule = RMS_RULE_COUNT; sum_squares(c))
+BREACH(rule_to_prepare, c->options.rule = RMS_RULE_COUNT; prepare(c))
+BREACH(rule_of_a_range, c->options.rule = RMS_RULE_COUNT; range(c))
 BREACH(sparse_sum, make_sparse(c); c->indices[1] = 3; sum_squares(c))
 BREACH(flag_to_prepare, c->tensors[1].flags = 4; prepare(c))
 BREACH(two_dtypes_to_prepare, c->tensors[1].dtype = RMS_FLOAT64; c->tensors[1].length = 2; prepare(c))
@@ -144,7 +144,7 @@ static const struct {
   const char *sentence, *assertion; /* a part of what the assertion says */
   void (*breach)(call *);
 } breaches[] = {
-  {"an unknown rule", "options->rule <=", unknown_rule},
+  {"an unknown rule", "options->rule <", unknown_rule},
   {"an unknown flag", "options->flags <=", unknown_flag},
   {"two clips by norm", "CLIPS_BY_NORM) != CLIPS_BY_NORM", two_norm_clips},
   {"prepared gradients that are held", "RMS_PREPARED", held_and_prepared},
@@ -189,12 +189,12 @@ static const struct {
   {"joining a row beyond the value", "rows_lie_inside", sparse_join},
   {"averaging no value", "value != NULL", no_value_to_average},
   {"no tensors to average", "tensors != NULL", no_tensors_to_average},
-  {"averaging by an unknown rule", "options->rule <=", rule_to_average},
-  {"leaves by an unknown rule", "options->rule <=", rule_of_leaves},
-  {"joining by an unknown rule", "options->rule <=", rule_to_join},
-  {"summing by an unknown rule", "options->rule <=", rule_to_sum},
-  {"preparing by an unknown rule", "options->rule <=", rule_to_prepare},
-  {"a range by an unknown rule", "options->rule <=", rule_of_a_range},
+  {"averaging by an unknown rule", "options->rule <", rule_to_average},
+  {"leaves by an unknown rule", "options->rule <", rule_of_leaves},
+  {"joining by an unknown rule", "options->rule <", rule_to_join},
+  {"summing by an unknown rule", "options->rule <", rule_to_sum},
+  {"preparing by an unknown rule", "options->rule <", rule_to_prepare},
+  {"a range by an unknown rule", "options->rule <", rule_of_a_range},
   {"summing a row beyond the value", "rows_lie_inside", sparse_sum},
   {"preparing with an unknown tensor flag", "tensor->flags <=", flag_to_prepare},
   {"preparing two dtypes", "have_one_dtype", two_dtypes_to_prepare},

@@ -265,7 +265,7 @@ enum { NORM_CLIPS = RMS_CLIP_BY_NORM | RMS_CLIP_BY_GLOBAL_NORM };
 static void make_call(bytes *b, call *c, int one_dtype, int dense) {
   memset(c, 0, sizeof *c);
   rms_step_options *o = &c->options;
-  o->rule = next_below(b, RMS_RULE_OPTAX_OUTSIDE + 1);
+  o->rule = next_below(b, RMS_RULE_COUNT);
   o->flags = next_word(b) % (2 * RMS_PREPARED);
   if (next_byte(b) & 1) o->flags &= 0; /* often a plain step, which has kernels of its own */
   if ((o->flags & NORM_CLIPS) == NORM_CLIPS) o->flags &= ~(uint32_t)RMS_CLIP_BY_NORM;

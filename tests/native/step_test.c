@@ -313,7 +313,7 @@ static void compare_everything(void) {
   static const uint32_t others[] = {RMS_UNSCALE, RMS_HOLD, RMS_DECAY_WEIGHTS, RMS_DECAY_GRADIENTS, RMS_OVERWRITE,
                                     RMS_MAXIMIZE, RMS_NESTEROV, RMS_CORRECT_BIAS};
   enum { OTHERS = sizeof others / sizeof *others };
-  for (uint32_t rule = RMS_RULE_KERAS; rule <= RMS_RULE_OPTAX_OUTSIDE; rule++) {
+  for (uint32_t rule = RMS_RULE_KERAS; rule < RMS_RULE_COUNT; rule++) {
     for (unsigned slots = 0; slots < 32; slots++) {
       for (size_t length = 0; length <= 67; length++) compare_model(rule, length, length % 4, slots, 0, length % 5 == 0);
       for (size_t c = 0; c < sizeof clips / sizeof *clips; c++) {
@@ -465,7 +465,7 @@ static void leaves_join_to_sums(void) {
 
 /* rms_average is what a step does for a tensor without gradient, by every rule, and nothing else. */
 static void averages_alone(void) {
-  for (uint32_t rule = RMS_RULE_KERAS; rule <= RMS_RULE_OPTAX_OUTSIDE; rule++) {
+  for (uint32_t rule = RMS_RULE_KERAS; rule < RMS_RULE_COUNT; rule++) {
     for (size_t length = 0; length <= 67; length++) {
       int present[SLOTS] = {1, 1, 1, 0, 0, 1, rule != RMS_RULE_KERAS_2_11, 0}, none[SLOTS] = {1, 1, 1};
       twin twins[2] = {make_twin(length, length % 4, present, length % 5 == 0), make_twin(3, 0, none, 0)};
