@@ -33,7 +33,7 @@ const generated = [
     file: 'web-demo/model/generated/dense.js',
     modules: { simd: 'dense.wasm' },
     layout: false,
-    sources: { '.': /^CMakeLists\.txt$/, 'src': /^(wasm\.cmake|vector\.h)$/, 'web-demo/model': /\.(c|h|txt)$/ },
+    sources: { '.': /^CMakeLists\.txt$/, 'src': /^(wasm\.cmake|(vector|element)\.h)$/, 'web-demo/model': /\.(c|h|txt)$/ },
   },
 ];
 

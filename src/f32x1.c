@@ -1,4 +1,4 @@
 /* float32, one lane. */
+#define RMS_TYPE f32
 #define RMS_LANES 1
-#define RMS_DOUBLE 0
 #include "kernel.h"

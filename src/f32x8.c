@@ -1,4 +1,4 @@
 /* float32, eight lanes. */
+#define RMS_TYPE f32
 #define RMS_LANES 8
-#define RMS_DOUBLE 0
 #include "kernel.h"

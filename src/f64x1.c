@@ -1,4 +1,4 @@
 /* float64, one lane. */
+#define RMS_TYPE f64
 #define RMS_LANES 1
-#define RMS_DOUBLE 1
 #include "kernel.h"

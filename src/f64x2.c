@@ -1,4 +1,4 @@
 /* float64, two lanes. */
+#define RMS_TYPE f64
 #define RMS_LANES 2
-#define RMS_DOUBLE 1
 #include "kernel.h"

@@ -1,6 +1,6 @@
 /* The kernels: the rule, once, for any element type and any number of lanes.
  *
- * A translation unit defines RMS_LANES and includes vector.h and this file; it then holds one copy of each kernel, named
+ * A translation unit defines RMS_TYPE and RMS_LANES and includes this file; it then holds one copy of each kernel, named
  * by KERNEL. Kernels work on the elements [first, last) of one tensor and leave what is short of a whole vector behind
  * last - RMS_LANES to the one-lane copy: step.c joins the two. */
 #ifndef RMS_KERNEL_H
@@ -12,13 +12,7 @@
 #include "rules.h"
 #include "vector.h"
 
-#if RMS_DOUBLE
-#define KERNEL(name) KERNEL_NAME(name, f64, RMS_LANES)
-#else
-#define KERNEL(name) KERNEL_NAME(name, f32, RMS_LANES)
-#endif
-#define KERNEL_NAME(name, type, lanes) KERNEL_JOINED(name, type, lanes)
-#define KERNEL_JOINED(name, type, lanes) name##_##type##x##lanes
+#define KERNEL(name) LANED(name, RMS_LANES)
 
 /* ---- The gradient before a norm clip ---- */
 
@@ -261,7 +255,7 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
  * all those with one lane where there are vectors, which are left with what is short of one. */
 #if defined(__wasm__) && RMS_LANES == 1 && defined(__wasm_simd128__)
 #define ONE_COPY
-#elif defined(__wasm__) && RMS_DOUBLE
+#elif defined(__wasm__) && JOINED(BYTES_, RMS_TYPE) == 8
 #define ONE_COPY_A_RULE
 #endif
 
@@ -396,7 +390,7 @@ element KERNEL(rms_sum_packets)(const rms_step_options *options, const element *
   return vector_sum(LANES_FROM(0));
 #elif RMS_LANES == 2
   return vector_sum(vector_add(LANES_FROM(0), LANES_FROM(2)));
-#elif RMS_DOUBLE
+#elif JOINED(BYTES_, RMS_TYPE) == 8
   return (LANES_FROM(0) + LANES_FROM(2)) + (LANES_FROM(1) + LANES_FROM(3));
 #else
   return ((LANES_FROM(0) + LANES_FROM(4)) + (LANES_FROM(2) + LANES_FROM(6))) +

@@ -3,12 +3,21 @@
 #ifndef RMS_KERNELS_H
 #define RMS_KERNELS_H
 
+#include "element.h"
 #include "rmsprop.h"
 
-/* Whether f32x8.c is compiled, too: for WebAssembly SIMD, and natively with RMS_VECTORS, which CMake defines where the
- * compiler has the vectors of GNU C. Compilers do better with them than when they are left to vectorise one lane. */
-#if defined(__wasm_simd128__) || defined(RMS_VECTORS)
-#define RMS_F32X8
+/* The most lanes there are for each type. f32x8.c is compiled for WebAssembly SIMD, and natively with RMS_VECTORS, which
+ * CMake defines where the compiler has the vectors of GNU C: compilers do better with them than when they are left to
+ * vectorise one lane. */
+#if defined(__wasm_simd128__)
+#define LANES_f32 8
+#define LANES_f64 2
+#elif defined(RMS_VECTORS)
+#define LANES_f32 8
+#define LANES_f64 1
+#else
+#define LANES_f32 1
+#define LANES_f64 1
 #endif
 
 #define RMS_DECLARE_KERNELS(suffix, type)                                                                             \

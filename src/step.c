@@ -11,37 +11,12 @@ static size_t gradient_length(const rms_tensor *tensor) {
 
 /* ---- The element types ---- */
 
-#define ELEMENT float
-#define TYPED(name) name##_f32
-#define NARROW(name) name##_f32x1
-#define ROOT sqrtf
-#ifdef RMS_F32X8
-#define WIDE(name) name##_f32x8
-#define LANES 8
-#else
-#define WIDE(name) name##_f32x1
-#define LANES 1
-#endif
+#define RMS_TYPE f32
 #include "typed_step.h"
-#undef ELEMENT
-#undef TYPED
-#undef NARROW
-#undef ROOT
-#undef WIDE
-#undef LANES
-
-#define ELEMENT double
-#define TYPED(name) name##_f64
-#define NARROW(name) name##_f64x1
-#define ROOT sqrt
-#ifdef __wasm_simd128__
-#define WIDE(name) name##_f64x2
-#define LANES 2
-#else
-#define WIDE(name) name##_f64x1
-#define LANES 1
-#endif
+#undef RMS_TYPE
+#define RMS_TYPE f64
 #include "typed_step.h"
+#undef RMS_TYPE
 
 /* ---- Entry points ---- */
 
@@ -51,8 +26,7 @@ void rms_sum_squares(const rms_step_options *options, const rms_tensor *tensors,
   check_sums(options, tensors, count);
   for (size_t k = 0; k < count; k++) check_arrays(&tensors[k]);
   if (count == 0) return;
-  if (tensors[0].dtype == RMS_FLOAT64) sum_squares_f64(options, tensors, count);
-  else sum_squares_f32(options, tensors, count);
+  BY_DTYPE(tensors[0].dtype, sum_squares, (options, tensors, count));
 }
 
 size_t rms_sum_squares_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first,
@@ -63,8 +37,7 @@ size_t rms_sum_squares_range(const rms_step_options *options, const rms_tensor *
   check_leaves(tensors, count, first < last, leaves);
   for (size_t k = 0; k < count; k++) check_arrays(&tensors[k]);
   if (count == 0) return 0;
-  if (tensors[0].dtype == RMS_FLOAT64) return sum_squares_range_f64(options, tensors, count, first, last, leaves);
-  return sum_squares_range_f32(options, tensors, count, first, last, leaves);
+  return BY_DTYPE(tensors[0].dtype, sum_squares_range, (options, tensors, count, first, last, leaves));
 }
 
 void rms_join_sum_squares(const rms_step_options *options, const rms_tensor *tensors, size_t count, const void *leaves) {
@@ -74,8 +47,7 @@ void rms_join_sum_squares(const rms_step_options *options, const rms_tensor *ten
   check_leaves(tensors, count, 1, leaves);
   for (size_t k = 0; k < count; k++) check_arrays(&tensors[k]);
   if (count == 0) return;
-  if (tensors[0].dtype == RMS_FLOAT64) join_sums_f64(options, tensors, count, leaves);
-  else join_sums_f32(options, tensors, count, leaves);
+  BY_DTYPE(tensors[0].dtype, join_sums, (options, tensors, count, leaves));
 }
 
 void rms_average(const rms_step_options *options, const rms_tensor *tensors, size_t count) {
@@ -85,8 +57,7 @@ void rms_average(const rms_step_options *options, const rms_tensor *tensors, siz
     const rms_tensor *tensor = &tensors[k];
     check_average(tensor);
     if (!tensor->average) continue;
-    if (tensor->dtype == RMS_FLOAT64) average_f64(options, tensor, 0, tensor->length);
-    else average_f32(options, tensor, 0, tensor->length);
+    BY_DTYPE(tensor->dtype, average, (options, tensor, 0, tensor->length));
   }
 }
 
@@ -96,8 +67,7 @@ void rms_prepare(const rms_step_options *options, const rms_tensor *tensors, siz
   check_prepared(tensors, count, out);
   for (size_t k = 0; k < count; k++) check_arrays(&tensors[k]);
   if (count == 0) return;
-  if (tensors[0].dtype == RMS_FLOAT64) prepare_f64(options, tensors, count, out);
-  else prepare_f32(options, tensors, count, out);
+  BY_DTYPE(tensors[0].dtype, prepare, (options, tensors, count, out));
 }
 
 void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_t count, size_t first, size_t last) {
@@ -106,31 +76,26 @@ void rms_range(const rms_step_options *options, const rms_tensor *tensors, size_
   check_options(options);
   uint32_t clips = options->flags & RMS_HOLD ? 0 : options->flags & CLIPS_BY_NORM;
   if (clips) check_sums(options, tensors, count);
-  double norm = 1; /* holds a float as it is */
+  double norm = 1;
   if (clips & RMS_CLIP_BY_GLOBAL_NORM && count > 0) {
     size_t gradients = 0;
     for (size_t k = 0; k < count; k++) gradients += tensors[k].gradient != NULL;
-    norm = tensors[0].dtype == RMS_FLOAT64 ? factor_of_all_f64(options, gradients)
-                                           : (double)factor_of_all_f32(options, gradients);
+    norm = BY_DTYPE(tensors[0].dtype, factor_of_all, (options, gradients));
   }
   size_t with_gradient = 0; /* tensors with a gradient before this one */
   size_t start = 0;         /* number of the tensor's first element */
   for (size_t k = 0; k < count && start < last; k++) {
     const rms_tensor *tensor = &tensors[k];
-    int is_float64 = tensor->dtype == RMS_FLOAT64;
     check_tensor(options, tensor);
     if (clips & RMS_CLIP_BY_NORM && tensor->gradient) {
-      const void *sums = options->sum_squares;
-      norm = is_float64 ? norm_of_tensor_f64(((const double *)sums)[with_gradient], options->clip_norm)
-                        : (double)norm_of_tensor_f32(((const float *)sums)[with_gradient], (float)options->clip_norm);
+      norm = BY_DTYPE(tensor->dtype, norm_of_tensor, (options, with_gradient));
     }
     with_gradient += tensor->gradient != NULL;
     size_t end = start + tensor->length;
     if (end > first) {
       size_t from = first > start ? first - start : 0;
       size_t to = last < end ? last - start : tensor->length;
-      if (is_float64) range_f64(options, tensor, norm, from, to);
-      else range_f32(options, tensor, (float)norm, from, to);
+      BY_DTYPE(tensor->dtype, range, (options, tensor, norm, from, to));
     }
     start = end;
   }
@@ -147,13 +112,12 @@ int rms_all_finite(const rms_tensor *tensors, size_t count) {
   for (size_t k = 0; k < count; k++) {
     check_arrays(&tensors[k]);
     if (!tensors[k].gradient) continue;
-    if (!(tensors[k].dtype == RMS_FLOAT64 ? all_finite_f64(&tensors[k]) : all_finite_f32(&tensors[k]))) return 0;
+    if (!BY_DTYPE(tensors[k].dtype, all_finite, (&tensors[k]))) return 0;
   }
   return 1;
 }
 
 size_t rms_merge_rows(uint32_t dtype, void *values, int32_t *indices, int32_t *places, size_t count, size_t row_length) {
   check_rows(dtype, values, indices, places, count, row_length);
-  if (dtype == RMS_FLOAT64) return merge_rows_f64(values, indices, places, count, row_length);
-  return merge_rows_f32(values, indices, places, count, row_length);
+  return BY_DTYPE(dtype, merge_rows, (values, indices, places, count, row_length));
 }

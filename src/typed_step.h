@@ -1,10 +1,10 @@
-/* A step on tensors of one element type: which elements go to which kernel, and the arithmetic of the norms. step.c
- * includes this file once for each type and defines, before it,
- *   ELEMENT       the type
- *   TYPED(name)   the name of this type's copy
- *   NARROW(name)  the kernel with one lane
- *   WIDE(name)    the kernel with the most lanes, LANES of them
- *   ROOT          sqrt of the type */
+/* A step on tensors of one element type, RMS_TYPE: which elements go to which kernel, and the arithmetic of the norms.
+ * step.c includes this file once for each type. */
+#define ELEMENT TYPED(element)
+#define LANES JOINED(LANES_, RMS_TYPE)
+#define NARROW(name) LANED(name, 1)
+#define WIDE(name) LANED(name, LANES)
+#define ROOT JOINED(ROOT_, RMS_TYPE)
 
 /* Where the whole vectors of [first, last) end. */
 static size_t TYPED(end_of_vectors)(size_t first, size_t last) { return last - (last - first) % LANES; }
@@ -120,23 +120,26 @@ static void TYPED(join_sums)(const rms_step_options *options, const rms_tensor *
   }
 }
 
-/* max(n, limit), by which a clip by norm divides; a NaN stays. */
-static ELEMENT TYPED(norm_of_tensor)(ELEMENT sum_squares, ELEMENT limit) {
-  ELEMENT norm = ROOT(sum_squares);
-  return limit > norm ? limit : norm;
+/* max(n, limit), by which a clip by norm divides the gradient that has sums[number]; a NaN stays. In double, which holds
+ * an element as it is. */
+static double TYPED(norm_of_tensor)(const rms_step_options *options, size_t number) {
+  const ELEMENT *sums = options->sum_squares;
+  ELEMENT norm = ROOT(sums[number]), limit = (ELEMENT)options->clip_norm;
+  return (double)(limit > norm ? limit : norm);
 }
 
 /* limit * min(1 / n, 1 / limit), the factor of every gradient; NaN where the norm is not finite. */
-static ELEMENT TYPED(factor_of_all)(const rms_step_options *options, size_t gradients) {
+static double TYPED(factor_of_all)(const rms_step_options *options, size_t gradients) {
   ELEMENT norm = ROOT(TYPED(sum)(NULL, options->sum_squares, NULL, gradients));
   ELEMENT by_norm = 1 / norm;
   ELEMENT by_limit = (ELEMENT)(1 / options->clip_norm);
-  return (ELEMENT)options->clip_norm * (by_norm < by_limit ? by_norm : by_limit) + (norm - norm);
+  return (double)((ELEMENT)options->clip_norm * (by_norm < by_limit ? by_norm : by_limit) + (norm - norm));
 }
 
 /* The elements [first, last) of one tensor. `norm` is that of all tensors, or of this one. */
-static void TYPED(range)(const rms_step_options *options, const rms_tensor *tensor, ELEMENT norm, size_t first,
+static void TYPED(range)(const rms_step_options *options, const rms_tensor *tensor, double factor, size_t first,
                          size_t last) {
+  ELEMENT norm = (ELEMENT)factor;
   if (!tensor->gradient || options->flags & RMS_HOLD) {
     /* Keras 2.11 averages the variables that have a gradient; Keras 3 all. */
     if (tensor->accumulator) TYPED(accumulate)(options, tensor, first, last);
@@ -186,3 +189,9 @@ static size_t TYPED(merge_rows)(ELEMENT *values, int32_t *indices, int32_t *plac
   }
   return unique;
 }
+
+#undef ELEMENT
+#undef LANES
+#undef NARROW
+#undef WIDE
+#undef ROOT

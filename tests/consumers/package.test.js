@@ -43,7 +43,7 @@ const expected = [
   'CMakeLists.txt', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json',
   'include/rmsprop.h',
   ...[
-    'build.js', 'contract.h', 'exports.txt', 'f32x1.c', 'f32x8.c', 'f64x1.c', 'f64x2.c', 'kernel.h', 'kernels.h', 'layout.c',
+    'build.js', 'contract.h', 'element.h', 'exports.txt', 'f32x1.c', 'f32x8.c', 'f64x1.c', 'f64x2.c', 'kernel.h', 'kernels.h', 'layout.c',
     'library.cmake', 'native.cmake', 'rmsprop.pc.in', 'rules.h', 'step.c', 'typed_step.h', 'vector.h', 'wasm.cmake',
   ].map((name) => `src/${name}`),
   ...[...entries, ...parts].flatMap((name) => [`js/${name}.js`, `dist/cjs/${name}.js`, `dist/cjs/${name}.d.ts`]),

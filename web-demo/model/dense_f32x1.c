@@ -1,4 +1,5 @@
 /* The matrix product over the columns that whole vectors leave over, or over all of them where there is no SIMD. */
+#define RMS_TYPE f32
 #define RMS_LANES 1
 #include "product_body.h"
 

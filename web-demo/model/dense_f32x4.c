@@ -1,4 +1,5 @@
 /* The matrix product over whole vectors of columns. */
+#define RMS_TYPE f32
 #define RMS_LANES 4
 #include "product_body.h"
 
