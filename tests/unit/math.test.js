@@ -39,15 +39,6 @@ const PI = 16n * inverseTangent(5n, -1n) - 4n * inverseTangent(239n, -1n); // Ma
 const view = new DataView(new ArrayBuffer(8));
 
 /**
- * @param {string} hex 16 hexadecimal digits
- * @returns {number} the float64 of these bits
- */
-function float64(hex) {
-  view.setBigUint64(0, BigInt(`0x${hex}`));
-  return view.getFloat64(0);
-}
-
-/**
  * @param {number} x
  * @returns {string} the bits of a float64 as 16 hexadecimal digits
  */
@@ -180,7 +171,7 @@ function hold(t, what, bound, errors) {
   assert.ok(largest.error < bound, `${what}: ${worst}, the bound is ${bound}`);
 }
 
-test('exp is within 0.75 ulp, and within 1 ulp where it is subnormal', (t) => {
+test('exp is within 0.501 ulp, and within 0.75 ulp where it is subnormal', (t) => {
   /** @param {number} x */
   const measure = (x) => ({ error: errorInUlp(exp(x), exactExp(fixed(x))), at: String(x) });
   const draw = random();
@@ -188,11 +179,11 @@ test('exp is within 0.75 ulp, and within 1 ulp where it is subnormal', (t) => {
   const narrow = Array.from({ length: 5000 }, (_, i) => draw(-1, 1) * 2 ** -(i % 54));
   const edges = [709.782712893384, -708.3964185322641, 0.34657359027997264, -0.34657359027997264, 0.3465735902799727];
   const subnormal = Array.from({ length: 500 }, () => draw(-745.1, -708.4));
-  hold(t, 'exp', 0.75, [...wide, ...narrow, ...edges].map(measure));
-  hold(t, 'exp, subnormal', 1, [...subnormal, -745.1332191019411].map(measure));
+  hold(t, 'exp', 0.501, [...wide, ...narrow, ...edges].map(measure));
+  hold(t, 'exp, subnormal', 0.75, [...subnormal, -745.1332191019411].map(measure));
 });
 
-test('log is within 0.51 ulp, next to 1 and for subnormal arguments too', (t) => {
+test('log is within 0.501 ulp, next to 1 and for subnormal arguments too', (t) => {
   /** @param {number} x */
   const measure = (x) => ({ error: errorInUlp(log(x), { value: exactLog(x), exponent: 0 }), at: String(x) });
   const draw = random();
@@ -201,10 +192,10 @@ test('log is within 0.51 ulp, next to 1 and for subnormal arguments too', (t) =>
   const edges = [
     5e-324, 2 ** -1022, Number.MAX_VALUE, 1 + 2 ** -52, 1 - 2 ** -53, Math.SQRT2, Math.SQRT1_2, 1.4142135623730954, 10,
   ];
-  hold(t, 'log', 0.51, [...wide, ...near, ...edges].map(measure));
+  hold(t, 'log', 0.501, [...wide, ...near, ...edges].map(measure));
 });
 
-test('pow is within 0.85 ulp however large y ln x is, and rounds correctly to float32', (t) => {
+test('pow is within 0.501 ulp however large y ln x is, and rounds correctly to float32', (t) => {
   const float32Errors = /** @type {number[]} */ ([]);
   /** @param {[number, number]} xy */
   const measure = ([x, y]) => {
@@ -227,20 +218,20 @@ test('pow is within 0.85 ulp however large y ln x is, and rounds correctly to fl
     // Bases and exponents of schedules: float32 numbers.
     points.push([Math.fround(draw(0.001, 1)), Math.fround(draw(0, 12))]);
   }
-  hold(t, 'pow', 0.85, points.map(measure));
+  hold(t, 'pow', 0.501, points.map(measure));
   /** @type {[number, number][]} */
   const subnormal = [];
   for (let i = 0; i < 300; i++) {
     const x = draw(0.01, 1);
     subnormal.push([x, draw(-744, -709) / log(x)]);
   }
-  hold(t, 'pow, subnormal', 1, subnormal.map(measure));
+  hold(t, 'pow, subnormal', 0.75, subnormal.map(measure));
   const largest = Math.max(...float32Errors);
   t.diagnostic(`${float32Errors.length} of them rounded to float32: largest error ${largest.toFixed(8)} ulp`);
   assert.ok(largest <= 0.5);
 });
 
-test('cos is within 0.8 ulp up to 2^20 π, also next to its zeros', (t) => {
+test('cos is within 0.501 ulp up to 2^20 π, also next to its zeros, and far beyond', (t) => {
   /** @param {number} x */
   const measure = (x) => ({ error: errorInUlp(cos(x), { value: exactCos(x), exponent: 0 }), at: String(x) });
   const draw = random();
@@ -250,7 +241,9 @@ test('cos is within 0.8 ulp up to 2^20 π, also next to its zeros', (t) => {
   const edges = [
     2 ** 20 * Math.PI, Math.PI / 4, 0.7853981633974484, Math.PI / 2, Math.PI, Math.fround(Math.PI), 1e-8, 1e-300,
   ];
-  hold(t, 'cos', 0.8, [...wide, ...narrow, ...zeros, ...edges].map(measure));
+  hold(t, 'cos', 0.501, [...wide, ...narrow, ...zeros, ...edges].map(measure));
+  const far = Array.from({ length: 5000 }, () => draw(0, 1) * 2 ** Math.floor(draw(22, 51)));
+  hold(t, 'cos, beyond', 0.501, [...far, 2 ** 50].map(measure));
 });
 
 test('nothing is more than 2 ulp from Math.*: V8 has fdlibm, which is within 1 ulp', () => {
@@ -322,22 +315,22 @@ test('special values are those of Math.*', () => {
   }
 });
 
-test('cos is NaN beyond 2^20 π', () => {
-  for (const x of [float64('414921fb54442d19'), 1e7, 1e300, Infinity]) {
+test('cos is NaN beyond 2^50', () => {
+  for (const x of [2 ** 50 + 0.25, 1e16, 1e300, Infinity]) {
     assert.equal(cos(x), NaN);
     assert.equal(cos(-x), NaN);
   }
-  assert.equal(cos(float64('414921fb54442d18')), 1);
+  assert.equal(bits(cos(2 ** 50)), '3febc7711009e00b');
 });
 
-test('the bits are the same on every engine', () => {
+test('the bits are the correctly rounded ones, on every engine', () => {
   /** @type {[string, number, string][]} */
   const pinned = [
     ['exp(1)', exp(1), '4005bf0a8b145769'],
     ['exp(-1)', exp(-1), '3fd78b56362cef38'],
     ['exp(0.1)', exp(0.1), '3ff1aec7b35a00d4'],
     ['exp(-0.3465735902799727)', exp(-0.3465735902799727), '3fe6a09e667f3bcc'],
-    ['exp(37.12224449478367)', exp(37.12224449478367), '434786368c56ab18'],
+    ['exp(37.12224449478367)', exp(37.12224449478367), '434786368c56ab19'],
     ['exp(700.5)', exp(700.5), '7f18625c7d4f56c2'],
     ['exp(-740)', exp(-740), '0000000000000055'],
     ['log(2)', log(2), '3fe62e42fefa39ef'],
@@ -352,18 +345,18 @@ test('the bits are the same on every engine', () => {
     ['pow(1.1, 150)', pow(1.1, 150), '4138af35d5f56dff'],
     ['pow(10, -300)', pow(10, -300), '01a56e1fc2f8f359'],
     ['pow(-3, 33)', pow(-3, 33), 'c333bfefa65abb83'],
-    ['pow(0.9999999993041424, 721677644636.9918)', pow(0.9999999993041424, 721677644636.9918), '12a6a22442917436'],
+    ['pow(0.9999999993041424, 721677644636.9918)', pow(0.9999999993041424, 721677644636.9918), '12a6a22442917435'],
     ['pow(0.7596611707027999, 2584.577175089869)', pow(0.7596611707027999, 2584.577175089869), '00020a67b7a27253'],
-    ['pow(1.3723, 2215)', pow(1.3723, 2215), '7f2488a829a92b1b'],
-    ['pow(0.709, -2034)', pow(0.709, -2034), '7f01ccb74b02930a'],
+    ['pow(1.3723, 2215)', pow(1.3723, 2215), '7f2488a829a92b1a'],
+    ['pow(0.709, -2034)', pow(0.709, -2034), '7f01ccb74b029309'],
     ['pow(0.7155, -2068)', pow(0.7155, -2068), '7e5bc31ab7f6cc5b'],
     ['pow(0.7375, -2315)', pow(0.7375, -2315), '7f7ecceb814d41ff'],
     ['cos(1)', cos(1), '3fe14a280fb5068c'],
     ['cos(0.1)', cos(0.1), '3fefd712f9a817c1'],
     ['cos(1.5707963267948966)', cos(1.5707963267948966), '3c91a62633145c07'],
     ['cos(3.1415927410125732)', cos(3.1415927410125732), 'bfefffffffffffde'],
-    ['cos(2.341029959256047)', cos(2.341029959256047), 'bfe6481d1e1c634a'],
-    ['cos(585362.7849044729)', cos(585362.7849044729), 'bfe76d011ec3d414'],
+    ['cos(2.341029959256047)', cos(2.341029959256047), 'bfe6481d1e1c6349'],
+    ['cos(585362.7849044729)', cos(585362.7849044729), 'bfe76d011ec3d413'],
     ['cos(3294198.5)', cos(3294198.5), '3fef9988912023b9'],
     ['cos(-1e6)', cos(-1e6), '3fedf9df9906d32c'],
   ];
