@@ -2,18 +2,22 @@
 import { readFileSync, readdirSync } from 'node:fs';
 
 const root = new URL('../', import.meta.url);
-const read = (/** @type {string} */ file) => readFileSync(new URL(file, root), 'utf8');
 
-/** The whole text. */
-export const readme = read('README.md');
+/**
+ * @param {string} file of the repository
+ * @returns {string} its text
+ */
+export const readDocument = (file) => readFileSync(new URL(file, root), 'utf8');
+
+const readme = readDocument('README.md');
 
 /** @type {{ name: string, text: string }[]} the README, the guides, and the examples in the documentation of the sources */
 export const documents = [
   { name: 'README.md', text: readme },
   ...readdirSync(new URL('docs/', root)).filter((file) => file.endsWith('.md')).sort()
-    .map((file) => ({ name: `docs/${file}`, text: read(`docs/${file}`) })),
+    .map((file) => ({ name: `docs/${file}`, text: readDocument(`docs/${file}`) })),
   ...readdirSync(new URL('js/', root)).filter((file) => file.endsWith('.js')).sort()
-    .map((file) => ({ name: `js/${file}`, text: examplesIn(read(`js/${file}`)) }))
+    .map((file) => ({ name: `js/${file}`, text: examplesIn(readDocument(`js/${file}`)) }))
     .filter(({ text }) => text !== ''),
 ];
 

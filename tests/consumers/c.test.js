@@ -1,7 +1,7 @@
 /**
  * C programs that use the library as it is installed: by find_package and by pkg-config, natively and compiled by
  * Emscripten, by either compiler and in either language. The library is built from what the npm package holds and nothing
- * else, by the README's own commands.
+ * else, by the guide's own commands.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -14,16 +14,15 @@ import { record } from './results.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const example = join(root, 'tests/consumers/c');
-const readme = readFileSync(join(root, 'README.md'), 'utf8');
-const [section] = readme.split('\n## From C\n')[1].split('\n## ');
+const guide = readFileSync(join(root, 'docs/c.md'), 'utf8');
 const STRICT = '-Wall -Wextra -Wpedantic -Wconversion -Werror';
 const WARNINGS = `-std=c11 ${STRICT}`;
 
 /**
  * @param {string} language
- * @returns {string[]} the blocks of that section of the README
+ * @returns {string[]} the blocks of the guide
  */
-const blocks = (language) => [...section.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code);
+const blocks = (language) => [...guide.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code);
 const [code] = blocks('c');
 const promised = [...code.matchAll(/\/\/ prints (.*)$/gm)].map(([, line]) => `${line}\n`).join('');
 
@@ -54,7 +53,7 @@ function run([program, ...args], { cwd = work, env } = {}) {
 }
 
 /**
- * How each way of building begins: what CMake and the compiler are called, how the result is run, and where the README's
+ * How each way of building begins: what CMake and the compiler are called, how the result is run, and where the guide's
  * commands install.
  */
 const ways = [
@@ -76,21 +75,21 @@ for (const { name, wrapper, compiler, start, suffix, commands, prefix: documente
   const find = `-Drmsprop_DIR=${join(library, 'cmake/rmsprop')}`;
   const CFLAGS = `${WARNINGS} -ffp-contract=off`;
 
-  test(`${name}: the README's commands install the library, and build and run its C block`, () => {
+  test(`${name}: the guide's commands install the library, and build and run its C block`, () => {
     const output = run(['sh', '-euc', commands.replaceAll('$HOME', home)], { cwd: packed });
     assert.ok(output.endsWith(promised), output);
     renameSync(documented.replace('$HOME', home), prefix);
   });
 
-  test(`${name}: the README's CMake lines build its C block`, () => {
-    const source = join(work, `${name}-readme`);
+  test(`${name}: the guide's CMake lines build its C block`, () => {
+    const source = join(work, `${name}-guide`);
     mkdirSync(source);
     writeFileSync(join(source, 'main.c'), code);
     writeFileSync(join(source, 'CMakeLists.txt'),
-      `cmake_minimum_required(VERSION 3.18)\nproject(readme C)\nadd_executable(main main.c)\n${blocks('cmake')[0]}`
-        + 'set_target_properties(main PROPERTIES LINK_FLAGS "$ENV{README_LINK}")\n');
-    const env = { CFLAGS: WARNINGS, README_LINK: suffix && '-sWASM_ASYNC_COMPILATION=0' };
-    // Natively as the README says: rmsprop_ROOT.
+      `cmake_minimum_required(VERSION 3.18)\nproject(guide C)\nadd_executable(main main.c)\n${blocks('cmake')[0]}`
+        + 'set_target_properties(main PROPERTIES LINK_FLAGS "$ENV{GUIDE_LINK}")\n');
+    const env = { CFLAGS: WARNINGS, GUIDE_LINK: suffix && '-sWASM_ASYNC_COMPILATION=0' };
+    // Natively as the guide says: rmsprop_ROOT.
     run([...wrapper, 'cmake', '-S', source, '-B', join(source, 'build'), suffix ? find : `-Drmsprop_ROOT=${prefix}`], { env });
     run(['cmake', '--build', join(source, 'build')], { env });
     assert.equal(run([...start, join(source, `build/main${suffix}`)]), promised);
@@ -217,7 +216,7 @@ for (const { name, c, cxx, library, flags } of compilers) {
 test('all of them print the same bits', (t) => {
   const outputs = [...printed.values()];
   t.diagnostic(outputs[0]?.trim() ?? 'nothing');
-  assert.ok(outputs.length >= 5 + 4, 'each README way, Emscripten without SIMD, and two languages by two compilers at least');
+  assert.ok(outputs.length >= 5 + 4, 'each way of the guide, Emscripten without SIMD, and two languages by two compilers at least');
   for (const [way, output] of printed) assert.equal(output, outputs[0], way);
 });
 

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { modules } from '../../js/generated/rmsprop.js';
 import { sharing } from '../../js/module.js';
-import { readme } from '../documents.js';
+import { readDocument } from '../documents.js';
 import { root, tarball } from './projects.js';
 import { rows } from './rows.js';
 
@@ -100,8 +100,8 @@ test('`npm publish --dry-run` says nothing but notices', () => {
   assert.doesNotMatch(told.join('\n'), /npm (warn|error)/i);
 });
 
-test("the README's table names every consumer", () => {
-  const [, table] = /** @type {RegExpExecArray} */ (/<!-- consumers.*?-->\n(.*?)<!-- end of consumers -->/s.exec(readme));
+test('the table of docs/tests.md names every consumer', () => {
+  const [, table] = /** @type {RegExpExecArray} */ (/<!-- consumers.*?-->\n(.*?)<!-- end of consumers -->/s.exec(readDocument('docs/tests.md')));
   for (const { name } of rows({ bits: '', tarball })) {
     const [subject, ...ways] = name.split(', ');
     assert.ok(table.split('\n').some((line) => line.includes(`| ${subject} |`) && line.includes(ways.join(', '))), name);

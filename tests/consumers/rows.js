@@ -1,6 +1,6 @@
 /**
  * Who is to be able to use the package: a table, of which each row says what a project holds and how it is run.
- * The tests of consumers.test.js run it; the README's table is made of it.
+ * The tests of consumers.test.js run it; the table of docs/tests.md is made of it.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

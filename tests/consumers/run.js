@@ -2,7 +2,7 @@
  * `npm run test:consumers`: packs the package and tries the tarball in every consumer, C programs included.
  *
  *     npm run test:consumers                 all of them
- *     npm run test:consumers -- --write      and, if all pass, writes the README's table of where it is tested
+ *     npm run test:consumers -- --write      and, if all pass, writes the table of docs/tests.md of where it is tested
  */
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -27,5 +27,5 @@ for (const args of [
 }
 if (write) {
   writeTable(results);
-  console.log('wrote the table in README.md');
+  console.log('wrote the table in docs/tests.md');
 }

@@ -1,4 +1,4 @@
-/** The README's table of where the package is tested, made of what a run recorded. */
+/** The table of docs/tests.md of where the package is tested, made of what a run recorded. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './projects.js';
@@ -7,14 +7,14 @@ const GROUPS = ['Runtimes', 'Bundlers', 'Pages and workers', 'TypeScript', 'Test
 const PLACE = /(<!-- consumers: .*? -->\n)[\s\S]*?(<!-- end of consumers -->)/;
 
 /**
- * Writes the table into README.md.
+ * Writes the table into docs/tests.md.
  *
  * @param {string} results the file that a run recorded
  */
 export function writeTable(results) {
-  const file = join(root, 'README.md');
+  const file = join(root, 'docs/tests.md');
   const text = readFileSync(file, 'utf8');
-  if (!PLACE.test(text)) throw new Error('README.md has no place for the table');
+  if (!PLACE.test(text)) throw new Error('docs/tests.md has no place for the table');
   /** @type {import('./results.js').Result[]} */
   const list = readFileSync(results, 'utf8').trim().split('\n').map((line) => JSON.parse(line));
   writeFileSync(file, text.replace(PLACE, (_, start, end) => `${start}${tableOf(list)}${end}`));

@@ -543,10 +543,10 @@ test('bad options have clear errors, and nothing is subscribed', { skip }, () =>
   assert.throws(() => localSgd(/** @type {any} */ ({ ...good, every: 0 })), /every must be an integer in \[1, /);
 });
 
-test('a user with the permissions that the README names founds a group and hands over state; another is kept out', { skip }, async () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const [, permissions] = /^```\n(authorization \{.*?)^```/ms.exec(readme) ?? [];
-  assert.ok(permissions, 'the README has such a block');
+test('a user with the permissions that the guide names founds a group and hands over state; another is kept out', { skip }, async () => {
+  const guide = readFileSync(new URL('../../docs/several-machines.md', import.meta.url), 'utf8');
+  const [, permissions] = /^```\n(authorization \{.*?)^```/ms.exec(guide) ?? [];
+  assert.ok(permissions, 'the guide has such a block');
   const guest = '{ user: guest, password: guest, permissions: { publish: "elsewhere", subscribe: "_INBOX.>" } }';
   const guarded = await startServer({ more: permissions.replace('users = [', `users = [ ${guest}`) });
   const { hostname, port } = new URL(guarded.url);
@@ -584,9 +584,9 @@ test('a user with the permissions that the README names founds a group and hands
   await guarded.stop();
 });
 
-test("the README's replicas, three processes, print what it says", { skip }, async () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const [, code] = /^```mjs\n(.*?)^```/ms.exec(readme) ?? [];
+test("the guide's replicas, three processes, print what it says", { skip }, async () => {
+  const guide = readFileSync(new URL('../../docs/several-machines.md', import.meta.url), 'utf8');
+  const [, code] = /^```mjs\n(.*?)^```/ms.exec(guide) ?? [];
   const [, promised] = /\/\/ prints (.*)/.exec(code) ?? [];
   assert.ok(promised);
   const cwd = fileURLToPath(new URL('..', import.meta.url));

@@ -1,5 +1,5 @@
 /**
- * The README's table of conventions, measured: every cell is what the dialect does here, not what it is said to do.
+ * The table of docs/dialects.md of conventions, measured: every cell is what the dialect does here, not what it is said to do.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -42,7 +42,7 @@ const keras = (rule) => (v, { rate, decay, raw, ...rest }) => {
   };
 };
 
-/** @type {Record<string, (v: Variable, options: Options) => Run>} by the README's column */
+/** @type {Record<string, (v: Variable, options: Options) => Run>} by the guide's column */
 const dialects = {
   'Keras 3': keras('keras'),
   'tf.keras 2.11–2.15': keras('keras-2.11'),
@@ -79,7 +79,7 @@ const dialects = {
       slots: () => ({}),
     };
   },
-  // As the README's 'Coming from' spells it: the momentum is always there.
+  // As docs/coming-from.md spells it: the momentum is always there.
   'TensorFlow.js': (v, { momentum = 0, ...rest }) =>
     dialects['Keras 3'](v, /** @type {any} */ ({ ...rest, momentum: () => momentum })),
 };
@@ -233,23 +233,23 @@ function sparse(dialect, options) {
   };
 }
 
-/** @returns {string[][]} the cells of the README's table of conventions, its header first */
-function tableOfReadme() {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const [, table] = /\n(\| +\| Keras 3 \|[^]*?)\n\n/.exec(readme) ?? [];
-  assert.ok(table, 'the README has the table');
+/** @returns {string[][]} the cells of the guide's table of conventions, its header first */
+function tableOfGuide() {
+  const guide = readFileSync(new URL('../../docs/dialects.md', import.meta.url), 'utf8');
+  const [, table] = /\n(\| +\| Keras 3 \|[^]*?)\n\n/.exec(guide) ?? [];
+  assert.ok(table, 'the guide has the table');
   return table.split('\n').filter((line) => !/^\|[-| ]+\|$/.test(line)).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
 }
 
-test('the README\'s table of conventions has the dialects\' columns and the measured rows', () => {
-  const [header, ...body] = tableOfReadme();
+test('the guide\'s table of conventions has the dialects\' columns and the measured rows', () => {
+  const [header, ...body] = tableOfGuide();
   assert.deepEqual(header.slice(1), Object.keys(dialects));
   assert.deepEqual(body.map(([name]) => name), Object.keys(rows));
 });
 
 for (const [name, measure] of Object.entries(rows)) {
   test(`conventions: ${name}`, () => {
-    const [header, ...body] = tableOfReadme();
+    const [header, ...body] = tableOfGuide();
     const cells = body.find(([row]) => row === name) ?? [];
     assert.deepEqual(Object.fromEntries(header.slice(1).map((dialect, i) => [dialect, cells[i + 1]])),
       Object.fromEntries(header.slice(1).map((dialect) => [dialect, measure(dialect)])));

@@ -37,5 +37,5 @@ test('the main entry takes at most 20 KB without the modules and 48 kB with them
   const [code, whole] = [await weigh(false), await weigh(true)];
   t.diagnostic(`main entry: ${code} bytes, ${whole} with the embedded modules`);
   assert.ok(code <= 20 * 1024, `${code} bytes`);
-  assert.ok(whole <= 48_000, `${whole} bytes: the README says 48 kB`);
+  assert.ok(whole <= 48_000, `${whole} bytes: 48 kB are the limit`);
 });
