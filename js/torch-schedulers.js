@@ -9,7 +9,7 @@ import { cos, log, pow } from './math.js';
 import { snakeCase } from './naming.js';
 import { isTensor } from './tensor.js';
 
-/** @typedef {import('./torch.js').ParamGroup} ParamGroup */
+/** @typedef {import('./torch/groups.js').ParamGroup} ParamGroup */
 /** @typedef {{ readonly paramGroups: readonly ParamGroup[] }} Optimizer */
 /**
  * @typedef {object} Resume

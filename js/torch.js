@@ -3,74 +3,28 @@
  * `clip_grad_value_` and the schedulers of `torch.optim.lr_scheduler`. The arithmetic is the kernels', the slots are
  * the engine's; what is here is PyTorch's names, defaults, state and errors.
  */
-import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { knownOptions, ofType, rangeError } from './check.js';
 import { Engine, checkPool, constants } from './engine.js';
 import { buffersBefore, callLoss } from './gradients.js';
-import { camelCase, snakeCase } from './naming.js';
-import { readStateDict, shaped, writeStateDict } from './state-dict.js';
+import { readStateDict, writeStateDict } from './state-dict.js';
+import { checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor } from './tensor.js';
 import {
-  checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor, isVariable,
-} from './tensor.js';
+  NUMBERS, OPTIONS, SLOTS, checkGroup, defaultsOf, groupOf, groupsOf, rateOf, savedGroups, stateDictOf,
+} from './torch/groups.js';
 import { constrain } from './updates.js';
 
 export { clipGradNorm, clipGradValue } from './torch-clip.js';
 export * as lrScheduler from './torch-schedulers.js';
 
-/** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
-/** @typedef {import('./tensor.js').TypedArray} TypedArray */
+/** @typedef {import('./torch/groups.js').RMSpropOptions} RMSpropOptions */
+/** @typedef {import('./torch/groups.js').GroupOptions} GroupOptions */
+/** @typedef {import('./torch/groups.js').ParamGroup} ParamGroup */
+/** @typedef {import('./torch/groups.js').ParameterState} ParameterState */
+/** @typedef {import('./torch/groups.js').SavedState} SavedState */
+/** @typedef {import('./torch/groups.js').StateDict} StateDict */
 /** @typedef {import('./gradients.js').Gradient} Gradient */
 /** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
-/**
- * @typedef {object} RMSpropOptions
- * @property {number | Tensor} [lr] learning rate, default 0.01; a tensor of one element is read at each step
- * @property {number} [alpha] decay of the mean square and the mean gradient, default 0.99
- * @property {number} [eps] added to the square root, default 1e-8
- * @property {number} [weightDecay] L2: so many times the weights are added to the gradient; default 0
- * @property {number} [momentum] default 0: no momentum buffer
- * @property {boolean} [centered] divide by an estimate of the variance instead, default false
- * @property {boolean} [maximize] climb instead, default false
- */
-/**
- * @typedef {object} Limits what schedulers keep in a group, and find there when they resume
- * @property {number} [initialLr]
- * @property {number} [maxLr]
- * @property {number} [minLr]
- * @property {number} [maxMomentum]
- * @property {number} [baseMomentum]
- */
-/**
- * @typedef {RMSpropOptions & Limits & { params: Iterable<Variable> | Variable }} GroupOptions a group to be made;
- *   options that it does not give are the optimizer's
- */
-/**
- * @typedef {object} OwnOptions
- * @property {readonly Variable[]} params
- * @property {number | Tensor} lr
- * @property {number} momentum
- * @property {number} alpha
- * @property {number} eps
- * @property {boolean} centered
- * @property {number} weightDecay
- * @property {boolean} maximize
- * @property {boolean} capturable of PyTorch's state dicts, as are `foreach` and `differentiable`; without effect here
- * @property {boolean | null} foreach
- * @property {boolean} differentiable
- * @property {string} [name] a label, as users of PyTorch write into groups
- * @property {string[]} [paramNames] of PyTorch's state dicts, where parameters were given by name
- */
-/** @typedef {OwnOptions & Limits} ParamGroup what is written here takes effect at the next step, and is checked then */
-/**
- * @typedef {object} ParameterState of one parameter, under PyTorch's names
- * @property {number} step steps made
- * @property {Tensor} square_avg
- * @property {Tensor} [momentum_buffer] if the momentum was above 0 at the first step
- * @property {Tensor} [grad_avg] if the group was centered at the first step
- */
-/**
- * @typedef {{ state: Record<string, Record<string, any>>, param_groups: Record<string, any>[] }} StateDict
- */
-
 /**
  * @typedef {object} Home where the state of parameters is that are in one group and one memory, and have the same slots
  * @property {Engine} engine
@@ -84,47 +38,6 @@ export * as lrScheduler from './torch-schedulers.js';
  * @property {Map<Variable, number>} counts how often each parameter is in it: PyTorch takes, and steps, one repeatedly
  * @property {Home[]} homes
  */
-
-/** Every option of a group in PyTorch's order; `capturable`, `foreach`, `differentiable` cannot be asked for here. */
-const DEFAULTS = Object.freeze({
-  lr: 1e-2,
-  momentum: 0,
-  alpha: 0.99,
-  eps: 1e-8,
-  centered: false,
-  weightDecay: 0,
-  capturable: false,
-  foreach: /** @type {boolean | null} */ (null),
-  maximize: false,
-  differentiable: false,
-});
-
-const OPTIONS = ['lr', 'alpha', 'eps', 'weightDecay', 'momentum', 'centered', 'maximize'];
-
-/** Options that state dicts of older versions of PyTorch may lack. */
-const ADDED_LATER = /** @type {const} */ ([
-  'momentum', 'centered', 'foreach', 'maximize', 'differentiable', 'capturable',
-]);
-
-/** What schedulers keep in a group, and find there when they resume. */
-const LIMITS = /** @type {const} */ (['initialLr', 'maxLr', 'minLr', 'maxMomentum', 'baseMomentum']);
-
-/** Everything that a group may have. */
-const GROUP_KEYS = ['params', ...Object.keys(DEFAULTS), ...LIMITS, 'name', 'paramNames'];
-
-/** The numbers in the order in which PyTorch checks them, what it calls them, and what the kernels do. */
-const NUMBERS = /** @type {const} */ ([
-  ['lr', 'learning rate', 'learning_rate'],
-  ['eps', 'epsilon value', 'epsilon'],
-  ['momentum', 'momentum value', 'momentum'],
-  ['weightDecay', 'weight_decay value', 'weight_decay'],
-  ['alpha', 'alpha value', 'rho'],
-]);
-
-const BOOLEANS = /** @type {const} */ (['centered', 'maximize']);
-
-/** PyTorch's names of the slots, in its order; the last two are there when they are asked for. */
-const SLOTS = Object.freeze({ square_avg: 'mean_square', momentum_buffer: 'momentum', grad_avg: 'mean_gradient' });
 
 /**
  * RMSprop with the names, defaults and arithmetic of `torch.optim.RMSprop` (PyTorch 2.15, scalar CPU kernels):
@@ -166,12 +79,8 @@ export class RMSprop {
     knownOptions('RMSprop', options, [...OPTIONS, 'pool']);
     const { pool, ...rest } = options;
     this.#pool = checkPool(pool);
-    this.#defaults = { ...DEFAULTS, ...given(rest) };
-    checkDefaults(this.#defaults);
-    const list = listOf(params);
-    if (list.length === 0) throw new RangeError('optimizer got an empty parameter list');
-    const isGroups = typeof list[0] === 'object' && list[0] !== null && !isTensor(list[0]);
-    for (const group of isGroups ? list : [{ params: list }]) this.addParamGroup(group);
+    this.#defaults = defaultsOf(rest);
+    for (const group of groupsOf(params)) this.addParamGroup(group);
   }
 
   /** @returns {readonly ParamGroup[]} the groups, whose options may be written */
@@ -200,17 +109,8 @@ export class RMSprop {
    */
   addParamGroup(group) {
     this.#ready();
-    if (typeof group !== 'object' || group === null || isTensor(group)) {
-      throw new TypeError(`param_group must be an object with params, but got ${show(group)}`);
-    }
-    knownOptions('group', group, ['params', ...OPTIONS, ...LIMITS]);
-    const { params: own, ...rest } = group;
-    const params = checkParams(own);
-    const options = /** @type {ParamGroup} */ ({ params, ...given(rest) });
-    // Options in PyTorch's order: the group's own first.
-    Object.assign(options, { ...this.#defaults, ...options });
-    Object.defineProperty(options, 'params', { writable: false, configurable: false });
-    checkGroup(options);
+    const options = groupOf(group, this.#defaults);
+    const { params } = options;
     if (this.#groups.some(({ counts }) => params.some((variable) => counts.has(variable)))) {
       throw new RangeError('some parameters appear in more than one parameter group');
     }
@@ -298,22 +198,7 @@ export class RMSprop {
    * @throws {TypeError} for a key in a group that groups do not have
    */
   stateDict() {
-    for (const { options } of this.#groups) knownOptions('group', options, GROUP_KEYS);
-    /** @type {Map<Variable, number>} */
-    const indices = new Map();
-    let first = 0;
-    const groups = this.#groups.map(({ options: { params, ...options } }) => {
-      params.forEach((variable, i) => indices.has(variable) || indices.set(variable, first + i));
-      first += params.length;
-      const entries = Object.entries({ ...options, lr: rateOf(options.lr) });
-      const saved = Object.fromEntries(entries.map(([name, value]) => [snakeCase(name), value]));
-      return structuredClone({ ...saved, params: params.map((variable) => indices.get(variable)) });
-    });
-    const state = [...this.state].map(([variable, { step, ...slots }]) => {
-      const arrays = Object.entries(slots).map(([name, tensor]) => [name, shaped(tensor.data.slice(), tensor.shape)]);
-      return [indices.get(variable), { step, ...Object.fromEntries(arrays) }];
-    });
-    return { state: Object.fromEntries(state), param_groups: groups };
+    return stateDictOf(this.paramGroups, this.state);
   }
 
   /**
@@ -327,20 +212,8 @@ export class RMSprop {
    */
   loadStateDict(stateDict) {
     this.#ready();
-    const saved = array('param_groups', ofType('stateDict', stateDict, 'object').param_groups);
-    ofType('state', stateDict.state, 'object');
-    if (saved.length !== this.#groups.length) {
-      throw new RangeError('loaded state dict has a different number of parameter groups: '
-        + `${saved.length}, the optimizer has ${this.#groups.length}`);
-    }
-    const options = saved.map((group, i) => savedOptions(`param_groups[${i}]`, group));
-    this.#groups.forEach(({ options: { params } }, i) => {
-      if (saved[i].params.length === params.length) return;
-      throw new RangeError("loaded state dict contains a parameter group that doesn't match the size of optimizer's "
-        + `group: group ${i} has ${saved[i].params.length} parameters, not ${params.length}`);
-    });
-    const states = this.#groups.map(({ options: { params } }, i) =>
-      savedStates(stateDict.state, new Map(params.map((variable, k) => [variable, saved[i].params[k]]))));
+    const saved = savedGroups(stateDict, this.paramGroups);
+    const states = saved.map((group) => group.states);
     const homes = rehoused(states, this.#pool);
 
     for (const [i, group] of this.#groups.entries()) {
@@ -348,7 +221,7 @@ export class RMSprop {
       group.homes = homes.filter(([, place]) => place === i).map(([home]) => home);
       const target = /** @type {Record<string, any>} */ (group.options);
       for (const name of Object.keys(target)) if (name !== 'params') delete target[name];
-      Object.assign(target, options[i]);
+      Object.assign(target, saved[i].options);
     }
     // In the order of the dictionary, as PyTorch.
     const loaded = new Map(states.flatMap((list) => list.map((state) => [`${state.id}`, state])));
@@ -552,130 +425,6 @@ function homeFor(variables, hasBuffer, hasMean, pool) {
   return { engine, memory: variables[0].memory, hasBuffer, hasMean };
 }
 
-// ---- Checks ----
-
-/**
- * @template {object} T
- * @param {T} options
- * @returns {T} without those that are undefined
- */
-function given(options) {
-  return /** @type {T} */ (Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)));
-}
-
-/**
- * The constructor's own numbers must not be negative; PyTorch lets a group have any.
- *
- * @param {Record<string, any>} options
- */
-function checkDefaults(options) {
-  checkRate(options.lr);
-  for (const [name, label] of NUMBERS) {
-    const value = name === 'lr' ? rateOf(options.lr) : options[name];
-    const expectation = 'a finite number >= 0';
-    if (typeof value !== 'number') throw typeError(name, expectation, value);
-    if (!(value >= 0 && value < Infinity)) {
-      throw new RangeError(`Invalid ${label}: ${value}; ${name} must be ${expectation}`);
-    }
-  }
-  for (const name of BOOLEANS) ofType(name, options[name], 'boolean');
-}
-
-/** @param {Record<string, any>} options of a group */
-function checkGroup(options) {
-  knownOptions('group', options, GROUP_KEYS);
-  checkRate(options.lr);
-  for (const [name] of NUMBERS) finite(name, name === 'lr' ? rateOf(options.lr) : options[name]);
-  for (const name of BOOLEANS) ofType(name, options[name], 'boolean');
-  for (const name of LIMITS) if (options[name] !== undefined) finite(name, options[name]);
-  if (options.name !== undefined) ofType('name', options.name, 'string');
-  if (options.paramNames !== undefined) {
-    array('paramNames', options.paramNames).forEach((name, i) => ofType(`paramNames[${i}]`, name, 'string'));
-  }
-}
-
-/** @param {unknown} lr */
-function checkRate(lr) {
-  if (isTensor(lr) && lr.size !== 1) throw new RangeError(`Tensor lr must be 1-element, got ${lr.size} elements`);
-}
-
-/**
- * @param {number | Tensor} lr
- * @returns {number}
- */
-function rateOf(lr) {
-  return isTensor(lr) ? lr.data[0] : lr;
-}
-
-/**
- * @param {unknown} params
- * @returns {any[]}
- */
-function listOf(params) {
-  if (typeof (/** @type {any} */ (params)?.[Symbol.iterator]) === 'function') return [.../** @type {any} */ (params)];
-  throw new TypeError('params argument given to the optimizer should be an iterable of variables or groups, '
-    + `but got ${show(params)}`);
-}
-
-/**
- * @param {unknown} params of a group
- * @returns {readonly Variable[]}
- */
-function checkParams(params) {
-  const list = isVariable(params) ? [params] : listOf(params);
-  for (const variable of list) {
-    if (!isVariable(variable)) {
-      throw new TypeError(`optimizer can only optimize variables, but one of the params is ${show(variable)}`);
-    }
-    if (variable.isDisposed) throw disposedError(variable);
-    if (variable.dtype === 'int32') throw typeError(describe(variable), 'float32 or float64', variable.dtype);
-  }
-  return Object.freeze(list);
-}
-
-// ---- State dicts ----
-
-/**
- * @param {string} name
- * @param {any} group of a state dict
- * @returns {Record<string, any>} its options, checked; what older versions of PyTorch did not write has its default
- */
-function savedOptions(name, group) {
-  array(`${name}.params`, ofType(name, group, 'object').params);
-  knownOptions(name, group, GROUP_KEYS.map(snakeCase));
-  const { params: _params, ...saved } = { ...group, lr: singleNumber(`${name}.lr`, group.lr) };
-  const entries = Object.entries(structuredClone(saved)).map(([key, value]) => [camelCase(key), value]);
-  const options = Object.fromEntries(entries);
-  for (const key of ADDED_LATER) if (options[key] === undefined) options[key] = DEFAULTS[key];
-  checkGroup(options);
-  return options;
-}
-
-/**
- * @typedef {{ id: unknown, variable: Variable, step: number, arrays: Record<string, TypedArray> }} SavedState
- */
-
-/**
- * @param {Record<string, any>} state of a state dict
- * @param {Map<Variable, unknown>} ids of the parameters of one group
- * @returns {SavedState[]} of those parameters that have one, checked
- */
-function savedStates(state, ids) {
-  return [...ids].flatMap(([variable, id]) => {
-    const entry = state[/** @type {string} */ (id)];
-    if (entry === undefined) return [];
-    ofType(`state[${id}]`, entry, 'object');
-    const names = Object.keys(SLOTS).filter((name) => name === 'square_avg' || entry[name] != null);
-    const arrays = Object.fromEntries(names.map((name) => {
-      const values = variable.checked(`state[${id}].${name}`, entry[name]);
-      // The memory may grow before they are copied, which would detach a view of it.
-      return [name, values.buffer === variable.memory.buffer ? values.slice() : values];
-    }));
-    const name = `state[${id}].step`;
-    return [{ id, variable, step: integer(name, singleNumber(name, entry.step), 0), arrays }];
-  });
-}
-
 /**
  * @param {SavedState[][]} groups
  * @param {import('./engine.js').Pool} [pool]
@@ -706,14 +455,4 @@ function rehoused(groups, pool) {
     throw error;
   }
   return homes;
-}
-
-/**
- * @param {string} name
- * @param {any} value a number, or the only element of an array or tensor, as a tensor of no dimension may be written
- * @returns {number}
- */
-function singleNumber(name, value) {
-  if (isTensor(value) && value.size === 1) return finite(name, value.data[0]);
-  return finite(name, value?.length === 1 ? value[0] : value);
 }
