@@ -2,10 +2,11 @@
  * The rule of optax's rmsprop as operations of jax-js: on any of its backends, and inside of `jit`. A state is a tree
  * of arrays, `{ count, nu, mu?, trace? }`, which is consumed and made anew, as jax-js's own optimizers have it.
  *
- * The operations and their order are those of src/kernel.h. Equal bits are not promised: a backend may fuse or
- * estimate.
+ * The operations are those of core/rule.js. Equal bits are not promised: a backend may fuse or estimate.
  */
 import { finite, rangeError, typeError } from './check.js';
+import { formOf, scalarsOf, step } from './core/rule.js';
+import { constants } from './engine.js';
 import { ArrayForm, arrayFrom, checkReferences, isArray, isConcrete, named, numbersOf } from './jax-arrays.js';
 import { readSaved } from './jax-saved.js';
 import { MAX_COUNT, biasCorrectionOf, next, slotsOf } from './optax-options.js';
@@ -15,7 +16,8 @@ import { isPlain } from './tree.js';
 /** @typedef {import('./jax-arrays.js').JaxArray} JaxArray */
 /** @typedef {import('./jax-arrays.js').JaxNumpy} JaxNumpy */
 /** @typedef {import('./optax-options.js').CheckedOptions} CheckedOptions */
-/** @typedef {{ nu: any, mu?: any, trace?: any }} Slots of one leaf */
+/** @typedef {Partial<Record<import('./engine.js').SlotField, any>>} Slots of one leaf by the kernels' names */
+/** @typedef {import('./core/rule.js').StepOptions} StepOptions */
 /**
  * @typedef {object} Scalars of a step, where they are no constants: arrays without dimensions
  * @property {any} [rate] minus the learning rate
@@ -127,48 +129,80 @@ function tracedRate(schedule, counter) {
 }
 
 /**
- * The update of one leaf. Consumes all arrays but the scalars.
+ * @param {JaxNumpy} numpy
+ * @param {'float32' | 'float64'} dtype
+ * @returns {import('./core/rule.js').Algebra<any> & { release: () => void }} of arrays of that type, and beside them of
+ *   numbers and of arrays without dimensions. Operations do not consume their operands; `release` gives up all that
+ *   they have made.
+ */
+function algebraOf(numpy, dtype) {
+  /** @type {JaxArray[]} */
+  const made = [];
+  /** @type {(array: any) => any} */
+  const keep = (array) => {
+    made.push(array);
+    return array;
+  };
+  /** @type {(x: any) => any} what may be consumed */
+  const operand = (x) => {
+    if (typeof x === 'number') return constant(numpy, x, dtype);
+    return x.dtype === dtype ? x.ref : x.ref.astype(dtype);
+  };
+  /** @type {(x: any) => any} the same, as what has methods */
+  const left = (x) => (typeof x === 'number' ? numpy.full([], x, { dtype }) : operand(x));
+  /** @type {(method: 'add' | 'sub' | 'mul') => (a: any, b: any) => any} */
+  const operation = (method) => (a, b) => keep(left(a)[method](operand(b)));
+  const product = operation('mul');
+  /** @type {(a: any, b: any) => any} */
+  const multiply = (a, b) => (typeof a === 'number' ? product(b, a) : product(a, b));
+  /** @type {(a: any) => any} */
+  const reciprocal = (a) => keep(numpy.reciprocal(left(a)));
+  /** @type {(a: any) => any} */
+  const negate = (a) => multiply(a, -1);
+  /** @type {(a: any, limit: any) => any} */
+  const minimum = (a, limit) => keep(numpy.minimum(left(a), operand(limit)));
+  return {
+    add: operation('add'),
+    subtract: operation('sub'),
+    multiply,
+    divide: (a, b) => (a === 1 ? reciprocal(b) : multiply(a, reciprocal(b))), // as jax-js itself divides
+    negate,
+    squareRoot: (a) => keep(numpy.sqrt(left(a))),
+    clamp: (a, limit) => negate(minimum(negate(minimum(a, limit)), limit)),
+    positiveOr: (a, instead) => keep(numpy.where(numpy.lessEqual(left(a), 0), operand(instead), left(a))),
+    zeros: ({ shape }) => keep(numpy.zeros(shape, { dtype })),
+    zero: 0,
+    one: 1,
+    release() {
+      for (const array of made) array.dispose();
+    },
+  };
+}
+
+/**
+ * The step of one leaf. Consumes all arrays but the scalars.
  *
  * @param {JaxNumpy} numpy
- * @param {CheckedOptions} options
- * @param {any} g
- * @param {Slots} slots
- * @param {any} rate minus the learning rate
- * @param {any} correction undefined: none
- * @returns {[update: any, slots: Slots]}
+ * @param {StepOptions} options
+ * @param {import('./core/rule.js').Arrays<any> & { gradient: any }} arrays the slots by their names in the kernels;
+ *   value: null where an update is asked for
+ * @param {Scalars} given
+ * @returns {[result: any, slots: Record<string, any>]} the update, or the new value
  */
-function updateOf(numpy, options, g, slots, rate, correction) {
-  const { epsInSqrt, nesterov } = options;
-  const { dtype } = g;
-  const [decay, complement, momentum] = [options.decay, 1 - options.decay, options.momentum ?? 0];
-  const eps = () => constant(numpy, options.eps, dtype);
-  /** @type {(moment: any) => any} */
-  const corrected = (moment) => (correction === undefined ? moment.ref : times(numpy, moment.ref, correction));
-
-  // nu <- decay nu + (1 - decay) g²
-  const nu = times(numpy, slots.nu, decay).add(times(numpy, g.ref.mul(g.ref), complement));
-  /** @type {Slots} */
-  const after = { nu };
-  let d = corrected(nu);
-  if (slots.mu) {
-    // mu <- decay mu + (1 - decay) g
-    after.mu = times(numpy, slots.mu, decay).add(times(numpy, g.ref, complement));
-    const mean = corrected(after.mu);
-    d = d.sub(mean.ref.mul(mean));
-  }
-  if (epsInSqrt) d = d.add(eps());
-  // Where rounding makes what stands under the root zero or negative, the variance counts as zero; a NaN stays.
-  if (slots.mu) d = numpy.where(numpy.lessEqual(d.ref, 0), epsInSqrt ? eps() : constant(numpy, 0, dtype), d);
-  d = numpy.sqrt(d);
-  if (!epsInSqrt) d = d.add(eps());
-
-  const u = times(numpy, numpy.reciprocal(d).mul(g), rate);
-  if (!slots.trace) return [u, after];
-  // trace <- momentum trace + u, with Nesterov's look-ahead once more for the update
-  after.trace = times(numpy, slots.trace, momentum).add(u.ref);
-  if (nesterov) return [times(numpy, after.trace.ref, momentum).add(u), after];
-  u.dispose();
-  return [after.trace.ref, after];
+function stepOf(numpy, options, arrays, { rate, correction }) {
+  const { dtype } = arrays.gradient;
+  const algebra = algebraOf(numpy, dtype);
+  const round = roundingOf(dtype);
+  const form = formOf(options, round, { leavesValue: arrays.value === null });
+  const scalars = { .../** @type {any} */ (scalarsOf(options, form.row, round)) };
+  if (rate !== undefined) scalars.learning_rate = rate;
+  if (correction !== undefined) scalars.bias_correction = correction;
+  const { update, value, ...slots } = step(algebra, form, scalars, arrays);
+  const result = (update ?? value).ref;
+  const after = Object.fromEntries(Object.entries(slots).map(([name, array]) => [name, array.ref]));
+  algebra.release();
+  for (const array of Object.values(arrays)) array?.dispose();
+  return [result, after];
 }
 
 /**
@@ -180,20 +214,25 @@ export function operationsPath(jax, options) {
   const { numpy } = jax;
   const { learningRate, biasCorrection } = options;
   const specs = slotsOf(options);
-  const constantRate = typeof learningRate === 'number' ? -learningRate : undefined;
+  const stepOptions = {
+    rule: options.epsInSqrt ? constants.RMS_RULE_OPTAX : constants.RMS_RULE_OPTAX_OUTSIDE,
+    flags: (options.nesterov ? constants.RMS_NESTEROV : 0) | (biasCorrection ? constants.RMS_CORRECT_BIAS : 0),
+    learning_rate: typeof learningRate === 'number' ? -learningRate : undefined,
+    rho: options.decay,
+    momentum: options.momentum ?? 0,
+    epsilon: options.eps,
+  };
 
-  /** @type {(gs: any[], slots: Slots[], scalars: Scalars) => [any[], Slots[]]} */
-  const updates = (gs, slots, { rate, correction }) => {
-    const results = gs.map((g, i) => updateOf(numpy, options, g, slots[i], constantRate ?? rate, correction));
-    rate?.dispose();
-    correction?.dispose();
-    return [results.map(([update]) => update), results.map(([, after]) => after)];
-  };
-  /** @type {(gs: any[], slots: Slots[], scalars: Scalars, xs: any[]) => [any[], Slots[]]} */
+  /** @type {(gs: any[], slots: Slots[], scalars: Scalars, xs?: any[]) => [any[], Slots[]]} */
   const values = (gs, slots, scalars, xs) => {
-    const [changes, after] = updates(gs, slots, scalars);
-    return [xs.map((x, i) => x.add(changes[i])), after];
+    const results = gs.map((gradient, i) =>
+      stepOf(numpy, stepOptions, { ...slots[i], gradient, value: xs ? xs[i] : null }, scalars));
+    scalars.rate?.dispose();
+    scalars.correction?.dispose();
+    return [results.map(([result]) => result), results.map(([, after]) => after)];
   };
+  /** @type {(gs: any[], slots: Slots[], scalars: Scalars) => [any[], Slots[]]} */
+  const updates = (gs, slots, scalars) => values(gs, slots, scalars);
   const compiled = jax.jit && { updates: jax.jit(updates), values: jax.jit(values) };
 
   /**
@@ -275,7 +314,7 @@ export function operationsPath(jax, options) {
     const isDouble = form.leaves.some(({ dtype }) => dtype === 'float64');
     const scalars = scalarsOf(state.count, isDouble ? 'float64' : 'float32');
     const places = gs.flatMap((g, i) => (g === null ? [] : [i]));
-    const inputs = places.map((i) => Object.fromEntries(specs.map(({ name }, k) => [name, slots[k][i]])));
+    const inputs = places.map((i) => Object.fromEntries(specs.map(({ field }, k) => [field, slots[k][i]])));
     const gradients = places.map((i) => gs[i]);
     const { updates: update, values: value } = (isEager && compiled) || { updates, values };
     const [changes, after] = changesValues
@@ -284,7 +323,7 @@ export function operationsPath(jax, options) {
     const results = gs.map(() => null);
     places.forEach((i, j) => {
       results[i] = changes[j];
-      specs.forEach(({ name }, k) => (slots[k][i] = after[j][name]));
+      specs.forEach(({ field }, k) => (slots[k][i] = after[j][field]));
     });
     const trees = specs.map(({ name }, k) => [name, form.tree(slots[k])]);
     return [results, { count: counted(state.count), ...Object.fromEntries(trees) }];

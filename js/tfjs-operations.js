@@ -1,7 +1,8 @@
 /**
  * Steps by operations of TensorFlow.js, on the device, for backends whose memory the kernels cannot reach: the rule of
- * include/rmsprop.h, equal to rounding. Nothing is read back, but by `read`, when the state moves to another backend.
+ * core/rule.js over whole tensors. Nothing is read back, but by `read`, when the state moves to another backend.
  */
+import { clippedByValue, formOf, globalFactorOf, normOf, prepared, scalarsOf, step } from './core/rule.js';
 import { constants } from './engine.js';
 
 /** @typedef {import('./tfjs.js').TF} TF */
@@ -11,10 +12,33 @@ import { constants } from './engine.js';
 /** @typedef {Partial<Record<import('./engine.js').SlotField, TFTensor>>} Slots of one variable by the kernels' names */
 
 /**
+ * @param {TF} tf
+ * @returns {import('./core/rule.js').AlgebraOfNorms<any>} of tensors, and of numbers beside them
+ */
+function algebraOf(tf) {
+  return {
+    add: (a, b) => tf.add(a, b),
+    subtract: (a, b) => tf.sub(a, b),
+    multiply: (a, b) => tf.mul(a, b),
+    divide: (a, b) => tf.div(a, b),
+    negate: (a) => tf.mul(a, -1),
+    squareRoot: (a) => tf.sqrt(a),
+    clamp: (a, limit) => tf.maximum(tf.minimum(a, limit), -limit),
+    positiveOr: (a, instead) => tf.where(tf.lessEqual(a, 0), tf.fill(a.shape, instead), a),
+    minimum: (a, b) => tf.minimum(a, b),
+    maximum: (a, b) => tf.maximum(a, b),
+    zeros: ({ shape }) => tf.zeros(shape),
+    zero: 0,
+    one: 1,
+  };
+}
+
+/**
  * Updates variables by assigning new values. It stands for its own engine.
  */
 export class Operations {
   #tf;
+  #algebra;
   #specs;
   /** @type {TFVariable[]} */
   #variables = [];
@@ -33,6 +57,7 @@ export class Operations {
    */
   constructor(tf, specs) {
     this.#tf = tf;
+    this.#algebra = algebraOf(tf);
     this.#specs = specs;
   }
 
@@ -143,13 +168,18 @@ export class Operations {
     /** @type {(() => void)[]} */
     const writes = [];
     tf.tidy(() => {
-      const gradients = this.#prepared();
-      this.#clip(gradients);
+      const scalars = this.#scalars();
+      const holds = this.#has(constants.RMS_HOLD);
+      const gradients = holds ? this.#gradients : this.#prepared();
+      const norms = holds ? undefined : this.#norms(scalars, gradients);
       for (const variable of this.#variables) {
         const slots = /** @type {Slots} */ (this.#slots.get(variable));
-        const changed = this.#update(variable, slots, gradients.get(variable));
-        const { value, ...others } = changed;
-        if (value !== variable) writes.push(() => variable.assign(value));
+        const form = this.#formOf(variable, holds ? 0 : constants.RMS_PREPARED);
+        const given = gradients.get(variable);
+        const arrays = { ...slots, value: variable, gradient: given && tf.reshape(given, variable.shape) };
+        const { value, ...others } = step(this.#algebra, form, scalars, arrays, norms?.get(variable));
+        // What is overwritten by its average is that very tensor, which a variable would take over.
+        if (value) writes.push(() => variable.assign(value === others.average ? tf.clone(value) : value));
         writes.push(() => {
           for (const name of /** @type {(keyof Slots)[]} */ (Object.keys(others))) {
             tf.keep(others[name]);
@@ -167,98 +197,47 @@ export class Operations {
     return (this.#options.flags & flag) !== 0;
   }
 
+  /**
+   * @param {TFVariable} variable
+   * @param {number} [more] flags
+   * @returns {import('./core/rule.js').Form} of the step for that variable
+   */
+  #formOf(variable, more = 0) {
+    const options = { ...this.#options, flags: this.#options.flags | more };
+    return formOf(options, Math.fround, { flags: this.#keepsWeights.has(variable) ? constants.RMS_KEEP_WEIGHTS : 0 });
+  }
+
+  /** @returns {import('./core/rule.js').Scalars<any>} of the step */
+  #scalars() {
+    return scalarsOf(this.#options, formOf(this.#options, Math.fround).row, Math.fround);
+  }
+
   /** @returns {Map<TFVariable, TFTensor>} the gradients, unscaled and joined with the accumulators */
   #prepared() {
-    const tf = this.#tf;
-    const { loss_scale: scale, accumulation_steps: steps } = this.#options;
-    /** @type {Map<TFVariable, TFTensor>} */
-    const prepared = new Map();
-    for (const [variable, gradient] of this.#gradients) {
-      const accumulator = this.#has(constants.RMS_PREPARED) ? undefined : this.#slots.get(variable)?.accumulator;
-      let g = tf.reshape(gradient, variable.shape);
-      if (this.#has(constants.RMS_UNSCALE) && !this.#has(constants.RMS_PREPARED)) g = tf.div(g, scale);
-      if (accumulator) g = tf.add(g, accumulator);
-      if (accumulator && !this.#has(constants.RMS_HOLD)) g = tf.div(g, steps);
-      prepared.set(variable, g);
-    }
-    return prepared;
-  }
-
-  /** @param {Map<TFVariable, TFTensor>} gradients changed in place */
-  #clip(gradients) {
-    if (this.#has(constants.RMS_HOLD)) return;
-    const tf = this.#tf;
-    const { clip_value: most, clip_norm: limit } = this.#options;
-    /** @type {(norm: TFTensor) => TFTensor} */
-    const globalFactor = (norm) => tf.add(
-      tf.mul(tf.minimum(tf.div(1, norm), 1 / limit), limit),
-      tf.sub(norm, norm), // NaN where the norm is not finite
-    );
-    if (this.#has(constants.RMS_CLIP_BY_GLOBAL_NORM)) {
-      const sums = [...gradients.values()].map((g) => tf.sum(tf.square(g)));
-      if (sums.length === 0) return;
-      const factor = globalFactor(tf.sqrt(tf.addN(sums)));
-      for (const [variable, g] of gradients) gradients.set(variable, tf.mul(g, factor));
-    } else if (this.#has(constants.RMS_CLIP_BY_NORM)) {
-      for (const [variable, g] of gradients) {
-        const norm = tf.sqrt(tf.sum(tf.square(g)));
-        gradients.set(variable, tf.div(tf.mul(g, limit), tf.maximum(norm, limit)));
-      }
-    } else if (this.#has(constants.RMS_CLIP_BY_VALUE)) {
-      for (const [variable, g] of gradients) gradients.set(variable, tf.maximum(tf.minimum(g, most), -most));
-    }
+    const scalars = this.#scalars();
+    return new Map([...this.#gradients].map(([variable, gradient]) => {
+      const g = this.#tf.reshape(gradient, variable.shape);
+      const accumulator = this.#slots.get(variable)?.accumulator;
+      return [variable, prepared(this.#algebra, this.#formOf(variable), scalars, g, accumulator)];
+    }));
   }
 
   /**
-   * @param {TFVariable} variable
-   * @param {Slots} slots
-   * @param {TFTensor | undefined} gradient clipped
-   * @returns {Slots & { value: TFTensor }} the slots that change, and the value
+   * @param {import('./core/rule.js').Scalars<any>} scalars
+   * @param {ReadonlyMap<TFVariable, TFTensor>} gradients prepared
+   * @returns {Map<TFVariable, TFTensor>} what a norm clip divides or multiplies by; empty without one
    */
-  #update(variable, slots, gradient) {
+  #norms(scalars, gradients) {
     const tf = this.#tf;
-    const { ema_momentum: beta } = this.#options;
-    const holds = this.#has(constants.RMS_HOLD);
-    /** @type {Slots & { value: TFTensor }} */
-    const changed = { value: variable };
-    if (slots.accumulator && !holds) changed.accumulator = tf.zeros(variable.shape);
-    if (gradient && holds) changed.accumulator = gradient;
-    else if (gradient) this.#move(variable, slots, gradient, changed);
-    if (slots.average && (gradient || this.#options.rule !== constants.RMS_RULE_KERAS_2_11)) {
-      // a <- ema_momentum a + (1 - ema_momentum) x
-      changed.average = tf.add(tf.mul(slots.average, beta), tf.mul(changed.value, 1 - beta));
-      if (this.#has(constants.RMS_OVERWRITE)) changed.value = tf.clone(changed.average);
-    }
-    return changed;
-  }
-
-  /**
-   * @param {TFVariable} variable
-   * @param {Slots} slots
-   * @param {TFTensor} g
-   * @param {Slots & { value: TFTensor }} changed gets what changes
-   */
-  #move(variable, slots, g, changed) {
-    const tf = this.#tf;
-    const { learning_rate: rate, rho, momentum, epsilon, weight_decay: decay } = this.#options;
-    const { mean_square: v, mean_gradient: mg, momentum: m } = /** @type {Required<Slots>} */ (slots);
-    /** @type {TFTensor} */
-    let x = variable;
-    if (this.#has(constants.RMS_DECAY_WEIGHTS) && !this.#keepsWeights.has(variable)) {
-      x = tf.sub(x, tf.mul(tf.mul(x, decay), rate));
-    }
-    // v <- rho v + (1 - rho) g²
-    changed.mean_square = tf.add(tf.mul(v, rho), tf.mul(tf.square(g), 1 - rho));
-    let d = tf.add(changed.mean_square, epsilon);
-    if (mg) {
-      // mg <- rho mg + (1 - rho) g;  d <- (v - mg²) + epsilon, and epsilon where that is zero or negative
-      changed.mean_gradient = tf.add(tf.mul(mg, rho), tf.mul(g, 1 - rho));
-      d = tf.add(tf.sub(changed.mean_square, tf.square(changed.mean_gradient)), epsilon);
-      d = tf.where(tf.lessEqual(d, 0), tf.fill(variable.shape, epsilon), d);
-    }
-    // m <- momentum m + rate g / sqrt(d);  x <- x - m
-    changed.momentum = tf.add(tf.mul(m, momentum), tf.div(tf.mul(g, rate), tf.sqrt(d)));
-    changed.value = tf.sub(x, changed.momentum);
+    const isGlobal = this.#has(constants.RMS_CLIP_BY_GLOBAL_NORM);
+    if (gradients.size === 0 || !(isGlobal || this.#has(constants.RMS_CLIP_BY_NORM))) return new Map();
+    const sums = [...gradients].map(([variable, gradient]) => {
+      const form = this.#formOf(variable, constants.RMS_PREPARED);
+      return tf.sum(tf.square(clippedByValue(this.#algebra, form, scalars, gradient)));
+    });
+    const factor = isGlobal && globalFactorOf(this.#algebra, scalars, tf.addN(sums));
+    return new Map([...gradients.keys()].map((variable, i) =>
+      [variable, factor || normOf(this.#algebra, scalars, sums[i])]));
   }
 
   /**

@@ -50,7 +50,7 @@ for (const { file, modules, layout, sources } of generated) {
   const text = render({
     stamp: { compiler, sources: hash(sources) },
     modules: Object.fromEntries(Object.entries(modules).map(([name, wasm]) => [name, embed(wasm)])),
-    ...(layout && { layout: JSON.parse(run(process.execPath, [join(buildFolder, 'layout.js')])) }),
+    ...(layout && printedConstants()),
   });
   if (!check) write(file, text);
   else if (!isCurrent(file, text)) stale++;
@@ -83,6 +83,15 @@ function compile() {
   writeFileSync(join(root, buildFolder, 'package.json'), '{ "type": "commonjs" }\n');
   run('emcmake', ['cmake', '-S', '.', '-B', buildFolder, '-G', generator, '-DCMAKE_BUILD_TYPE=Release']);
   run('cmake', ['--build', buildFolder, '--parallel']);
+}
+
+/**
+ * @returns {Record<string, object>} what src/layout.c prints; the table of rules is a constant of its own, so that
+ *   bundlers leave it out where nobody reads it
+ */
+function printedConstants() {
+  const { rules, ...layout } = JSON.parse(run(process.execPath, [join(buildFolder, 'layout.js')]));
+  return { layout, rules };
 }
 
 /**
@@ -127,8 +136,9 @@ function render(constants) {
  */
 function literal(value, indent) {
   if (typeof value === 'string') return `'${value}'`; // base64, hex, versions: nothing to escape
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return JSON.stringify(value);
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   const inner = `${indent}  `;
+  if (Array.isArray(value)) return `[\n${value.map((item) => `${inner}${literal(item, inner)},\n`).join('')}${indent}]`;
   const members = Object.entries(value).map(([name, member]) => `${inner}${name}: ${literal(member, inner)},\n`);
   return `{\n${members.join('')}${indent}}`;
 }

@@ -1,6 +1,6 @@
-/* Prints the layout of the C structs and the values of the C enums as JSON, for the binding: the build runs it as
- * wasm32 and writes the constants into js/generated, so that they stand in C only. */
-#include "rmsprop.h"
+/* Prints the layout of the C structs, the values of the C enums and the table of rules as JSON, for the binding: the
+ * build runs it as wasm32 and writes the constants into js/generated, so that they stand in C only. */
+#include "rules.h"
 
 #include <stdio.h>
 
@@ -13,6 +13,25 @@ _Static_assert(sizeof(rms_step_options) % sizeof(double) == 0, "rms_step_options
 #define OFFSET(type, field) printf("    \"" #field "\": %zu,\n", offsetof(type, field))
 #define SIZE(type) printf("    \"size\": %zu\n", sizeof(type))
 #define VALUE(name, comma) printf("    \"" #name "\": %d" comma "\n", name)
+
+#define NAMED(form) [form] = #form
+static const char *const mean_square_forms[] = {NAMED(DECAYED), NAMED(DIFFERENCE), NAMED(GROUPED)};
+static const char *const mean_gradient_forms[] = {NAMED(WEIGHTED), NAMED(NUDGED), NAMED(LERPED)};
+static const char *const epsilon_places[] = {NAMED(INSIDE), NAMED(INSIDE_FIRST), NAMED(OUTSIDE)};
+static const char *const quotient_forms[] = {NAMED(DIVIDED), NAMED(BY_RECIPROCAL), NAMED(RATE_RECIPROCAL), NAMED(SCALED)};
+
+static void print_rule(const rule_row *row, const char *comma) {
+  printf("    {\n");
+  printf("      \"rounds_rho_first\": %d,\n", row->rounds_rho_first);
+  printf("      \"rounds_ema_last\": %d,\n", row->rounds_ema_last);
+  printf("      \"mean_square\": \"%s\",\n", mean_square_forms[row->mean_square]);
+  printf("      \"mean_gradient\": \"%s\",\n", mean_gradient_forms[row->mean_gradient]);
+  printf("      \"epsilon\": \"%s\",\n", epsilon_places[row->epsilon]);
+  printf("      \"quotient\": \"%s\",\n", quotient_forms[row->quotient]);
+  printf("      \"rate_after_momentum\": %d,\n", row->rate_after_momentum);
+  printf("      \"adds\": %d\n", row->adds);
+  printf("    }%s\n", comma);
+}
 
 int main(void) {
   printf("{\n  \"tensor\": {\n");
@@ -70,7 +89,11 @@ int main(void) {
   VALUE(RMS_CORRECT_BIAS, ",");
   VALUE(RMS_PREPARED, ",");
   VALUE(RMS_KEEP_WEIGHTS, ",");
-  VALUE(RMS_KEEP_GRADIENT, "");
-  printf("  }\n}\n");
+  VALUE(RMS_KEEP_GRADIENT, ",");
+  VALUE(TF1_ROWS, "");
+  printf("  },\n  \"rules\": [\n");
+  size_t count = sizeof rules / sizeof *rules;
+  for (size_t k = 0; k < count; k++) print_rule(&rules[k], k + 1 < count ? "," : "");
+  printf("  ]\n}\n");
   return 0;
 }

@@ -33,7 +33,8 @@ const entries = [
 ];
 /** The rest of js/, one file a concept. */
 const parts = [
-  'abort', 'arena', 'bfloat16', 'check', 'checkpoint', 'clip', 'engine', 'generated/rmsprop', 'gradients', 'growing-checkpoint',
+  'abort', 'arena', 'bfloat16', 'check', 'checkpoint', 'clip', 'core/rule', 'core/rule-text', 'engine', 'generated/rmsprop', 'gradients',
+  'growing-checkpoint',
   'hosts', 'jax-arrays', 'jax-kernel', 'jax-operations', 'jax-saved', 'keras-options', 'keras-rows', 'keras-step', 'lock', 'loss-scale',
   'math', 'memory', 'module', 'naming', 'nats-bus', 'nats-channel', 'nats-frames', 'nats-group', 'optax-options', 'optax-schedules',
   'optax-state', 'rmsprop', 'safetensors', 'schedule-marker', 'schedules', 'state-dict', 'tensor', 'tfjs-copies', 'tfjs-kernels',
