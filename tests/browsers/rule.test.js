@@ -163,7 +163,8 @@ async function runOnWebGpu(programs, inputs, type, library) {
     ].join('\n');
     const module = device.createShaderModule({ code });
     const { messages } = await module.getCompilationInfo();
-    if (messages.some((/** @type {any} */ { type: kind }) => kind === 'error')) throw new Error(`${messages[0].message}\n${code}`);
+    const error = messages.find((/** @type {any} */ message) => message.type === 'error');
+    if (error) throw new Error(`${error.message}\n${code}`);
     const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module, entryPoint: 'main' } });
     const flat = new Float32Array(slots.flatMap((name) => inputs[name] ?? new Array(length).fill(0)));
     const buffer = device.createBuffer({ size: flat.byteLength, usage: STORAGE | COPY_SRC | COPY_DST });
