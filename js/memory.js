@@ -44,6 +44,31 @@ export function isShared({ buffer }) {
 export const countTensor = (memory, change) => memory[COUNT](change);
 
 /**
+ * @param {{ initial: number, maximum: number, shared: boolean }} pages
+ * @returns {WebAssembly.Memory}
+ * @throws {Error} where the engine has no WebAssembly
+ * @throws {RangeError} where it refuses a memory of that size
+ */
+function reserve(pages) {
+  requireWebAssembly();
+  try {
+    return new WebAssembly.Memory(pages);
+  } catch (error) {
+    const { message } = /** @type {Error} */ (error);
+    const size = `${pages.shared ? 'shared ' : ''}memory of ${pages.initial * PAGE} bytes`;
+    throw new RangeError(`the engine refuses a ${size} that may grow to maximumBytes, ${pages.maximum * PAGE} (${message}): `
+      + 'give a smaller maximumBytes, as phones need', { cause: error });
+  }
+}
+
+/** @throws {Error} where the engine has no WebAssembly, naming what to do */
+function requireWebAssembly() {
+  if (typeof WebAssembly === 'object') return;
+  throw new Error('rmsprop-wasm needs WebAssembly, which this engine does not have: start Node without --jitless, on iOS '
+    + 'switch Lockdown Mode off for this page, and in React Native use a WebView, for Hermes has no WebAssembly');
+}
+
+/**
  * A growing WebAssembly memory that hands out 64-byte aligned blocks. It takes pages as they are needed, up to its
  * maximum, and reuses what is freed; address 0 is never handed out.
  *
@@ -83,6 +108,8 @@ export class Memory {
    *   multiple of 8, or 0 if there is none; C's `malloc`, as the program exports it, will do
    * @param {(address: number) => void} [options.free] takes a block back: C's `free`
    * @throws {TypeError | RangeError} for an unknown option, one of the wrong kind, or a size out of range
+   * @throws {RangeError} if the engine refuses a memory of that size
+   * @throws {Error} if the engine has no WebAssembly
    */
   constructor(options = {}) {
     knownOptions('Memory', options, ['initialBytes', 'maximumBytes', 'shared', 'memory', 'allocate', 'free']);
@@ -104,7 +131,7 @@ export class Memory {
     this.#maximumPages = Math.floor(maximumBytes / PAGE);
     integer('initialBytes', initialBytes, 0, this.#maximumPages * PAGE);
     const initial = Math.max(1, Math.ceil(initialBytes / PAGE));
-    this.#wasmMemory = new WebAssembly.Memory({ initial, maximum: this.#maximumPages, shared });
+    this.#wasmMemory = reserve({ initial, maximum: this.#maximumPages, shared });
     this.#pages = initial;
     this.#release(ALIGNMENT, initial * PAGE - ALIGNMENT);
   }

@@ -119,16 +119,20 @@ export class ThreadPool {
    * @param {number} [options.threads] how many work at a time, the calling one among them; default as many as there are
    *   cores, at most 256
    * @param {Memory} [options.memory] where variables will be, made with `shared: true`; default a new one
+   * @param {number} [options.maximumBytes] of the new memory; default 4 GiB, which phones may refuse
    * @returns {Promise<ThreadPool>} when all workers are ready
    * @throws {TypeError | RangeError} for an unknown option or one of the wrong kind, as a rejection
    * @throws {Error} where memory cannot be shared, as in a page that is not cross-origin isolated, or if a worker does
    *   not start; likewise
    */
   static async create(options = {}) {
-    knownOptions('ThreadPool', options, ['threads', 'memory']);
-    const { threads = Math.min(await availableCores(), MAXIMUM_THREADS), memory } = options;
+    knownOptions('ThreadPool', options, ['threads', 'memory', 'maximumBytes']);
+    const { threads = Math.min(await availableCores(), MAXIMUM_THREADS), memory, maximumBytes } = options;
+    if (memory !== undefined && maximumBytes !== undefined) {
+      throw new TypeError(`maximumBytes cannot be chosen together with memory, got ${maximumBytes}`);
+    }
     requireSharing();
-    const pool = new ThreadPool(memory ?? new Memory({ shared: true }), threads);
+    const pool = new ThreadPool(memory ?? new Memory({ shared: true, maximumBytes }), threads);
     try {
       await pool.#start();
     } catch (error) {

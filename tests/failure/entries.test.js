@@ -78,7 +78,11 @@ testTable('threads', surfaceOf(threads), {
     call: (_, ...given) => new (/** @type {Any} */ (threads.ThreadPool))(...given).close(), good: (w) => [w.memory, 1],
   },
   'ThreadPool.create': {
-    args: [options('ThreadPool', { threads: count, memory: [...sharing, unshared] }, { base: (w) => ({ memory: w.memory, threads: 1 }) })],
+    args: [options('ThreadPool', {
+      threads: count,
+      memory: [...sharing, unshared],
+      maximumBytes: [bad('with a memory', 65536, TypeError, 'maximumBytes cannot be chosen together with memory, got 65536')],
+    }, { base: (w) => ({ memory: w.memory, threads: 1 }) })],
     call: async (_, given) => (await threads.ThreadPool.create(given)).close(), good: (w) => [{ memory: w.memory, threads: 1 }],
   },
   'ThreadPool#close': { args: [], call: (w) => w.pool.close() },

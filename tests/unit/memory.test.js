@@ -134,3 +134,24 @@ test('build gives back what it took when memory runs out', () => {
   assert.deepEqual({ bytes: memory.bytesInUse, tensors: memory.tensorCount }, before);
   assert.equal(optimizer.getSlot(v, 'velocity'), null);
 });
+
+test('an engine without WebAssembly gets an error that says what is missing and what to do', () => {
+  const { WebAssembly } = globalThis;
+  Reflect.deleteProperty(globalThis, 'WebAssembly');
+  try {
+    assert.throws(() => new Memory(), /^Error: rmsprop-wasm needs WebAssembly, which this engine does not have: .*--jitless.*Lockdown Mode.*Hermes/);
+  } finally {
+    globalThis.WebAssembly = WebAssembly;
+  }
+});
+
+test('a memory that the engine refuses is an error that names maximumBytes', (t) => {
+  t.mock.method(WebAssembly, 'Memory', function refuse() {
+    throw new RangeError('WebAssembly.Memory(): could not allocate memory');
+  });
+  assert.throws(() => new Memory({ initialBytes: PAGE, maximumBytes: 4 * PAGE, shared: true }), {
+    name: 'RangeError',
+    message: 'the engine refuses a shared memory of 65536 bytes that may grow to maximumBytes, 262144 '
+      + '(WebAssembly.Memory(): could not allocate memory): give a smaller maximumBytes, as phones need',
+  });
+});

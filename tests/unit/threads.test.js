@@ -218,6 +218,9 @@ test('wrong options are refused by name', async () => {
     [{ thread: 2 }, /^TypeError: ThreadPool has no option "thread"; did you mean "threads"\?/],
     [{ threads: 0 }, /^RangeError: threads must be an integer in \[1, 256\], got 0/],
     [{ threads: '2' }, /^TypeError: threads must be an integer in \[1, 256\], got "2"/],
+    [{ maximumBytes: 1.5 }, /^RangeError: maximumBytes must be an integer in \[65536, /],
+    [{ maximumBytes: 1 }, /^RangeError: maximumBytes must be an integer in \[65536, /],
+    [{ maximumBytes: 65536, memory: pools[0].memory }, /^TypeError: maximumBytes cannot be chosen together with memory, got 65536/],
     [{ memory: new Memory() }, /^TypeError: memory must be a Memory made with shared: true, got Memory/],
     [{ memory: new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }) }, /^TypeError: memory must be a Memory made/],
   ])) await assert.rejects(ThreadPool.create(options), message);
@@ -400,4 +403,10 @@ test('without memory that can be shared create says what a page needs', async (t
   scope.crossOriginIsolated = false;
   t.after(() => { delete scope.crossOriginIsolated; });
   await assert.rejects(ThreadPool.create(), /^Error: a ThreadPool needs memory that threads share.*Cross-Origin-Opener-Policy: same-origin/);
+});
+
+test('maximumBytes is the limit of the memory that a pool makes', async () => {
+  const pool = await ThreadPool.create({ threads: 1, maximumBytes: 2 ** 20 });
+  assert.throws(() => variable(new Float32Array(2 ** 19), { memory: pool.memory }), /memory exhausted: .* of at most 1048576 in use/);
+  await pool.close();
 });
