@@ -56,7 +56,8 @@ function reserve(pages) {
   } catch (error) {
     const { message } = /** @type {Error} */ (error);
     const size = `${pages.shared ? 'shared ' : ''}memory of ${pages.initial * PAGE} bytes`;
-    throw new RangeError(`the engine refuses a ${size} that may grow to maximumBytes, ${pages.maximum * PAGE} (${message}): `
+    const limit = `maximumBytes, ${pages.maximum * PAGE}`;
+    throw new RangeError(`the engine refuses a ${size} that may grow to ${limit} (${message}): `
       + 'give a smaller maximumBytes, as phones need', { cause: error });
   }
 }
@@ -64,8 +65,8 @@ function reserve(pages) {
 /** @throws {Error} where the engine has no WebAssembly, naming what to do */
 function requireWebAssembly() {
   if (typeof WebAssembly === 'object') return;
-  throw new Error('rmsprop-wasm needs WebAssembly, which this engine does not have: start Node without --jitless, on iOS '
-    + 'switch Lockdown Mode off for this page, and in React Native use a WebView, for Hermes has no WebAssembly');
+  throw new Error('rmsprop-wasm needs WebAssembly, which this engine does not have: start Node without --jitless, '
+    + 'on iOS switch Lockdown Mode off for this page, and in React Native use a WebView, for Hermes has no WebAssembly');
 }
 
 /**
