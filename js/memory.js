@@ -66,7 +66,7 @@ function reserve(pages) {
 function requireWebAssembly() {
   if (typeof WebAssembly === 'object') return;
   throw new Error('rmsprop-wasm needs WebAssembly, which this engine does not have: start Node without --jitless, '
-    + 'on iOS switch Lockdown Mode off for this page, and in React Native use a WebView, for Hermes has no WebAssembly');
+    + 'on iOS switch Lockdown Mode off for this page, in React Native use a WebView, for Hermes has no WebAssembly');
 }
 
 /**
