@@ -4,9 +4,9 @@
  * The process ends with the exit code of the step that failed, or with 0.
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { testFiles } from './test-files.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const modules = join(root, 'node_modules');
@@ -56,7 +56,7 @@ const steps = [
   { name: 'fuzz', commands: [node('tests/fuzz.js', '--seconds', '20', '--seed', '1', '--fresh')] },
   {
     name: 'Node, SIMD kernels',
-    commands: [nodeTests('unit', 'failure', 'golden', 'toolkits', 'python', 'interop')],
+    commands: [nodeTests('unit', 'failure', 'golden', 'toolkits', 'python')],
     env: { RMSPROP_KERNELS: 'simd' },
   },
   {
@@ -76,10 +76,7 @@ const steps = [
  * @returns {string[]} the command that runs their tests; named one by one, since Node 20 searches a folder otherwise
  */
 function nodeTests(...folders) {
-  const files = folders.flatMap((folder) => readdirSync(join(root, 'tests', folder), { withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
-    .map(({ name }) => `tests/${folder}/${name}`));
-  return node('--test', '--test-reporter=spec', ...files.sort());
+  return node('--test', '--test-reporter=spec', ...testFiles(...folders));
 }
 
 /**

@@ -9,8 +9,9 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { testFiles } from './test-files.js';
 
 /** @typedef {{ covered: number, total: number }} Count */
 /** @typedef {{ name: string, lines: Count, branches: Count, left: string[] }} Report */
@@ -22,7 +23,7 @@ const folder = join(root, 'build/coverage');
 const GOAL = 95;
 
 /** Folders of tests/ whose tests run the package in another process or not at all. */
-const elsewhere = ['browsers', 'consumers', 'mpi', 'node_modules'];
+const elsewhere = ['browsers', 'consumers', 'mpi'];
 
 /** Tests that reach nothing else of the package: they train for long, or measure files or the heap, where V8 counts too. */
 const apart = ['train.test.js', 'size.test.js', 'fast-path.test.js'];
@@ -96,9 +97,8 @@ function ofC() {
 function ofScripts() {
   const folders = readdirSync(join(root, 'tests'), { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && !elsewhere.includes(entry.name) && !entry.name.startsWith('.'));
-  const tests = folders.flatMap(({ name }) => readdirSync(join(root, 'tests', name))
-    .filter((file) => file.endsWith('.test.js') && !apart.includes(file)).map((file) => `tests/${name}/${file}`));
-  const c8 = join(root, 'tests/node_modules/c8/bin/c8.js');
+  const tests = testFiles(...folders.map(({ name }) => name)).filter((file) => !apart.includes(basename(file)));
+  const c8 = join(root, 'node_modules/c8/bin/c8.js');
   run(process.execPath, [c8, '--all', '--include', 'js/**', '--exclude', 'js/generated/**', '--reporter', 'json',
     '--reporter', 'json-summary', '--reports-dir', folder, '--temp-directory', join(folder, 'v8'),
     process.execPath, '--test', '--test-concurrency=1', '--test-reporter=dot', ...tests]);

@@ -10,7 +10,7 @@ import { blocks, documents } from './documents.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 // Where the package and the toolkits are found by their names.
-const folder = join(root, 'tests/build/documents');
+const folder = join(root, 'tests/toolkits/build/documents');
 
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });

@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { installManifest } from '../web-demo/install.js';
+import { installManifest } from '../src/install.js';
 import { canFuzz } from './native/lib-fuzzer.js';
 import { python, pythonFolder } from './python/python.js';
 
@@ -85,7 +85,10 @@ const oldestNode = [20, 19];
 try {
   requireNode();
   installPrograms();
-  const manifests = ['.', 'web-demo', 'web-demo/page', 'docs/site', 'tests', 'tests/consumers'];
+  const manifests = [
+    '.', 'web-demo', 'web-demo/page', 'docs/site',
+    ...['toolkits', 'browsers', 'distributed', 'bench', 'consumers'].map((folder) => `tests/${folder}`),
+  ];
   for (const folder of manifests) installManifest(join(root, folder));
   installPython();
 } catch (error) {

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { serve } from '../../web-demo/page/serve.js';
 import { browsers } from './browsers.js';
 
-/** @typedef {typeof import('@tensorflow/tfjs-layers') & typeof import('@tensorflow/tfjs-core') & { wasm: any }} TF */
+/** @typedef {import('../toolkits/types.js').TF} TF */
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -37,7 +37,7 @@ async function open(t, browser, server) {
 async function trainOnWasm() {
   const { tf } = /** @type {{ tf: TF }} */ (/** @type {unknown} */ (globalThis));
   const { rmsprop } = await import('rmsprop-wasm/tfjs');
-  tf.wasm.setWasmPaths('/tests/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
+  tf.wasm.setWasmPaths('/tests/toolkits/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
   Object.defineProperty(navigator, 'hardwareConcurrency', { value: 4 }); // on fewer cores it would start no second thread
   tf.wasm.setThreadsCount(2);
   await tf.setBackend('wasm');

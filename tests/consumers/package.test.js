@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { modules } from '../../js/generated/rmsprop.js';
 import { sharing } from '../../js/module.js';
@@ -27,27 +27,26 @@ function unpacked(path) {
   return stdout;
 }
 
-/** The entries: what can be imported. */
-const entries = [
-  'index', 'jax', 'keras-files', 'legacy', 'nats', 'node', 'optax', 'storage', 'tfjs', 'tfjs-files', 'threads', 'torch', 'v1',
-];
-/** The rest of js/, one file a concept. */
-const parts = [
-  'abort', 'arena', 'bfloat16', 'check', 'checkpoint', 'clip', 'core/rule', 'core/rule-text', 'engine', 'generated/rmsprop', 'gradients',
-  'growing-checkpoint',
-  'hosts', 'jax-arrays', 'jax-kernel', 'jax-operations', 'jax-saved', 'keras-options', 'keras-rows', 'keras-step', 'lock', 'loss-scale',
-  'math', 'memory', 'module', 'naming', 'nats-bus', 'nats-channel', 'nats-frames', 'nats-group', 'optax-options', 'optax-schedules',
-  'optax-state', 'rmsprop', 'safetensors', 'schedule-marker', 'schedules', 'state-dict', 'tensor', 'tfjs-copies', 'tfjs-kernels',
-  'tfjs-operations', 'tfjs-state', 'tfjs-wasm', 'torch-clip', 'torch-schedulers', 'tree', 'updates', 'wait', 'work', 'worker',
-];
+/** The entries: what can be imported, in the order of package.json. */
+const entries = Object.values(manifest.exports).flatMap((target) => target.import?.default ?? []).map((file) => basename(file, '.js'));
+
+/**
+ * @param {string} folder
+ * @returns {string[]} the files that the repository holds in it, or is about to: a leftover of a build is none
+ */
+function tracked(folder) {
+  const args = ['ls-files', '--cached', '--others', '--exclude-standard', folder];
+  const { stdout, status } = spawnSync('git', args, { cwd: root, encoding: 'utf8' });
+  assert.equal(status, 0, `git ls-files ${folder}`);
+  return stdout.trimEnd().split('\n').filter((file) => existsSync(join(root, file)));
+}
+
+/** Tools of a clone alone. */
+const tools = ['src/install.js', 'src/pack.js'];
 const expected = [
   'CMakeLists.txt', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json',
-  'include/rmsprop.h',
-  ...[
-    'build.js', 'contract.h', 'element.h', 'exports.txt', 'f32x1.c', 'f32x8.c', 'f64x1.c', 'f64x2.c', 'kernel.h', 'kernels.h', 'layout.c',
-    'library.cmake', 'native.cmake', 'rmsprop.pc.in', 'rules.h', 'step.c', 'typed_step.h', 'vector.h', 'wasm.cmake',
-  ].map((name) => `src/${name}`),
-  ...[...entries, ...parts].flatMap((name) => [`js/${name}.js`, `dist/cjs/${name}.js`, `dist/cjs/${name}.d.ts`]),
+  ...['include', 'src', 'js'].flatMap(tracked).filter((file) => !tools.includes(file)),
+  ...tracked('js').flatMap((file) => [file, file.replace(/\.js$/, '.d.ts')]).map((file) => file.replace(/^js/, 'dist/cjs')),
   ...entries.map((name) => `dist/types/${name}.d.ts`),
   'dist/cjs/package.json',
   'dist/rmsprop.wasm', 'dist/rmsprop.shared.wasm', 'dist/rmsprop.global.js',

@@ -24,7 +24,7 @@ export const tarball = join(root, 'build/package/rmsprop-wasm.tgz');
  */
 export const missing = process.platform !== 'linux' || process.arch !== 'x64'
   ? `the runtimes of tests/consumers/package.json are for Linux on x64, this is ${process.platform} on ${process.arch}`
-  : !existsSync(join(tools, '.rmsprop-lock-hash')) && 'node web-demo/install.js tests/consumers installs the tools';
+  : !existsSync(join(tools, '.rmsprop-lock-hash')) && 'node src/install.js tests/consumers installs the tools';
 
 /**
  * @param {string} name of a package in tests/consumers/package.json

@@ -8,14 +8,14 @@ import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { installManifest } from '../../web-demo/install.js';
+import { installManifest } from '../../src/install.js';
 import { root } from './projects.js';
 import { writeTable } from './table.js';
 
 const { values: { write } } = parseArgs({ options: { write: { type: 'boolean', default: false } } });
 const results = join(root, 'build/consumers.jsonl');
 
-for (const folder of ['tests', 'tests/consumers']) installManifest(join(root, folder));
+for (const folder of ['.', 'tests/browsers', 'tests/consumers']) installManifest(join(root, folder));
 rmSync(results, { force: true });
 const env = { ...process.env, CONSUMERS: 'all', CONSUMERS_RESULTS: results };
 for (const args of [

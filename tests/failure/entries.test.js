@@ -135,7 +135,7 @@ testTable('tfjs-files', surfaceOf(tfjsFiles), {
   },
 }, () => ({ fingerprint: () => '' }));
 
-// With real libraries and files: interop/interop.test.js.
+// With real libraries and files: toolkits/interop/interop.test.js.
 const notKeras = [...bytes, bad('no file of Keras', new Uint8Array(20), RangeError,
   'bytes must be a .weights.h5 or .keras file, got Uint8Array of length 20')];
 const zipped = Uint8Array.of(0x50, 0x4b);

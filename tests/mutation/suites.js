@@ -103,12 +103,6 @@ export class Copy {
     for (const modules of ['node_modules', 'web-demo/node_modules', 'tests/.venv']) {
       if (existsSync(join(root, modules))) symlinkSync(join(root, modules), join(folder, modules));
     }
-    // Among the packages of the tests is this one: there it has to be the copy.
-    mkdirSync(join(folder, 'tests/node_modules'));
-    for (const name of readdirSync(join(root, 'tests/node_modules'))) {
-      const target = name === 'rmsprop-wasm' ? folder : join(root, 'tests/node_modules', name);
-      symlinkSync(target, join(folder, 'tests/node_modules', name));
-    }
   }
 
   /**

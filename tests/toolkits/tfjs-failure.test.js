@@ -5,13 +5,13 @@ import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import * as entry from 'rmsprop-wasm/tfjs';
-import { common } from './inputs.js';
+import { common } from '../failure/inputs.js';
 import { Mine, bad, bitsOf, callback, finite, flag, kind, list, membersOf, mine, object, options, outside, plus, surfaceOf, testTable,
-  text } from './table.js';
+  text } from '../failure/table.js';
 
 /** @typedef {any} Any */
-/** @typedef {import('./table.js').ErrorType} ErrorType */
-/** @typedef {import('./table.js').Rows} Rows */
+/** @typedef {import('../failure/table.js').ErrorType} ErrorType */
+/** @typedef {import('../failure/table.js').Rows} Rows */
 
 const { register, rmsprop } = entry;
 

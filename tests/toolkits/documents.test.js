@@ -12,7 +12,7 @@ import { blocks, documents } from '../documents.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 // The toolkits are found from here.
-const cwd = fileURLToPath(new URL('../', import.meta.url));
+const cwd = fileURLToPath(new URL('.', import.meta.url));
 
 /**
  * @param {string} code

@@ -1,7 +1,7 @@
 /**
  * Makes the packages of a folder's package-lock.json present, by `npm ci`, unless they are.
  *
- *     node web-demo/install.js web-demo     (what `npm start` does first)
+ *     node src/install.js web-demo     (what `npm start` does first)
  *
  * Runs before anything is installed: it may import nothing but what Node 18 brings.
  */
@@ -60,7 +60,7 @@ function readIfThere(file) {
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const folders = process.argv.slice(2);
   if (folders.length === 0) {
-    console.error('usage: node web-demo/install.js <folder>...');
+    console.error('usage: node src/install.js <folder>...');
     process.exit(2);
   }
   try {

@@ -2,12 +2,12 @@
 import * as jax from '@jax-js/jax';
 import * as entry from 'rmsprop-wasm/jax';
 import * as optax from 'rmsprop-wasm/optax';
-import { common, stateFiles } from './inputs.js';
-import { Mine, bad, finite, flag, kind, mine, options, surfaceOf, testTable } from './table.js';
+import { common, stateFiles } from '../failure/inputs.js';
+import { Mine, bad, finite, flag, kind, mine, options, surfaceOf, testTable } from '../failure/table.js';
 
 /** @typedef {any} Any */
-/** @typedef {import('./table.js').ErrorType} ErrorType */
-/** @typedef {import('./table.js').Rows} Rows */
+/** @typedef {import('../failure/table.js').ErrorType} ErrorType */
+/** @typedef {import('../failure/table.js').Rows} Rows */
 
 const { numpy: np } = jax;
 
