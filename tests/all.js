@@ -56,12 +56,12 @@ const steps = [
   { name: 'fuzz', commands: [node('tests/fuzz.js', '--seconds', '20', '--seed', '1', '--fresh')] },
   {
     name: 'Node, SIMD kernels',
-    commands: [nodeTests('unit', 'failure', 'golden', 'toolkits', 'python')],
+    commands: [nodeTests('unit', 'failure', 'golden', 'demo', 'toolkits', 'python')],
     env: { RMSPROP_KERNELS: 'simd' },
   },
   {
     name: 'Node, scalar kernels',
-    commands: [nodeTests('unit', 'failure', 'golden', 'toolkits')],
+    commands: [nodeTests('unit', 'failure', 'golden', 'demo', 'toolkits')],
     env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
   },
   // One file after the other: both use the machine to the full.

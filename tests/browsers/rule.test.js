@@ -202,7 +202,8 @@ for (const browser of browsers) {
   for (const [type, language, run] of /** @type {const} */ ([
     ['float', 'WebGL', runOnWebGl], ['vec4', 'WebGL', runOnWebGl], ['f32', 'WebGPU', runOnWebGpu], ['vec4f', 'WebGPU', runOnWebGpu],
   ])) {
-    test(`${browser.name}, ${language}: the rule's text for ${type} compiles and computes the rule`, { skip: browser.missing }, async (t) => {
+    const title = `${browser.name}, ${language}: the rule's text for ${type} compiles and computes the rule`;
+    test(title, { skip: browser.missing }, async (t) => {
       const page = await browser.open();
       t.after(() => page.close());
       await page.goto(`${server.url}tests/browsers/page.html`);

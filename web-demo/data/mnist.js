@@ -86,7 +86,7 @@ export function firstExamples(examples, count) {
 }
 
 /**
- * The mean of pixel / 255 over the 60 000 training images, rounded (tests/unit/train.test.js computes it). Inputs are
+ * The mean of pixel / 255 over the 60 000 training images, rounded (tests/demo/train.test.js computes it). Inputs are
  * centred because paper would otherwise be exactly 0: the weights of a pixel that is paper in most images would get no
  * gradient for hundreds of steps, and an optimizer's averages of nothing but zeros decay into subnormal numbers, on
  * which processors compute many times slower.
