@@ -16,7 +16,8 @@
 import { Page } from './page.js';
 import { output, whereIs } from './programs.js';
 import { drivePuppeteer } from './puppeteer.js';
-import { driveWebKit, webKitPrograms, webKitVersion } from './webkit.js';
+import { webKitPrograms, webKitVersion } from './webkit-session.js';
+import { driveWebKit } from './webkit.js';
 
 /**
  * @typedef {object} OpenOptions

@@ -91,14 +91,8 @@ const percent = (share) => `${(100 * share).toFixed(2)} %`;
  * @param {(now: ReturnType<typeof numbers>) => boolean} holds
  * @returns {Promise<ReturnType<typeof numbers>>} once it holds
  */
-async function numbersWhen(page, holds) {
-  const end = performance.now() + 60_000;
-  while (true) {
-    const now = await page.evaluate(numbers);
-    if (holds(now)) return now;
-    if (performance.now() > end) throw new Error(`waited in vain for ${holds}: ${JSON.stringify(now)}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+function numbersWhen(page, holds) {
+  return page.until(holds, numbers);
 }
 
 /** @param {import('./page.js').Page} page @param {string} url */
@@ -296,7 +290,9 @@ for (const browser of browsers) {
     const sizes = [['desktop', 1280, 900], ['phone', browser.name === 'WebKit' ? 480 : 390, 844]];
     for (const [kind, width, height] of sizes) {
       await page.setViewport(width, height);
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      await page.evaluate(async () => { // the charts follow one frame after they are told
+        for (let frame = 0; frame < 4; frame++) await new Promise(requestAnimationFrame);
+      });
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       assert.ok(overflow <= 0, `at ${width} the page is ${overflow} too wide`);
       const png = await page.screenshot();

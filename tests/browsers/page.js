@@ -1,5 +1,5 @@
 /** What a test does with a page, the same in every browser. */
-import { inTime } from './programs.js';
+import { HANG_MS, inTime } from './programs.js';
 
 /**
  * @typedef {object} Problem something that went wrong in the page, whether or not the page noticed
@@ -22,8 +22,28 @@ import { inTime } from './programs.js';
  * @property {() => Promise<Problem[]>} problems
  */
 
-/** Milliseconds: a page loads far faster, a training run is given its own limit. */
-const patience = 60_000;
+/** Limit of a wait for what a page is to do. It counts polls instead of time: on a busy machine each takes longer. */
+const MAX_POLLS = 2400;
+
+/** Milliseconds between two polls. */
+const PAUSE_MS = 50;
+
+/**
+ * @template T
+ * @param {() => Promise<T>} get
+ * @param {(value: T) => boolean} holds
+ * @param {string} what is polled
+ * @returns {Promise<T>} what it gives, once that holds
+ */
+export async function poll(get, holds, what) {
+  let value = await get();
+  for (let polls = 1; !holds(value); polls++) {
+    if (polls === MAX_POLLS) throw new Error(`${holds} did not hold of ${what} in ${polls} polls: ${JSON.stringify(value)}`);
+    await new Promise((done) => setTimeout(done, PAUSE_MS));
+    value = await get();
+  }
+  return value;
+}
 
 /** One page, in a browser of its own. */
 export class Page {
@@ -44,7 +64,7 @@ export class Page {
    * @returns {Promise<void>} when the page has loaded
    */
   goto(url) {
-    return inTime(`Loading ${url}`, patience, this.#driver.goto(url));
+    return this.#driver.goto(url);
   }
 
   /**
@@ -58,11 +78,11 @@ export class Page {
    * @throws {Error} what it throws in the page, by its text
    */
   evaluate(f, ...args) {
-    return this.evaluateFor(patience, f, ...args);
+    return this.evaluateFor(HANG_MS, f, ...args);
   }
 
   /**
-   * `evaluate`, with a limit of its own: for training runs.
+   * `evaluate`, with a limit of its own.
    *
    * @template {unknown[]} A
    * @template R
@@ -82,16 +102,24 @@ export class Page {
 
   /**
    * @template {unknown[]} A
+   * @template R
+   * @param {(value: Awaited<R>) => boolean} holds
+   * @param {(...args: A) => R} f as in `evaluate`
+   * @param {A} args
+   * @returns {Promise<Awaited<R>>} what it gives, once that holds
+   */
+  until(holds, f, ...args) {
+    return poll(() => this.evaluate(f, ...args), holds, `${f}`);
+  }
+
+  /**
+   * @template {unknown[]} A
    * @param {(...args: A) => unknown} f as in `evaluate`
    * @param {A} args
    * @returns {Promise<void>} once it gives something true
    */
   async waitFor(f, ...args) {
-    const end = performance.now() + patience;
-    while (!await this.evaluate(f, ...args)) {
-      if (performance.now() > end) throw new Error(`Waited for ${patience / 1000} s in vain for ${f}`);
-      await new Promise((done) => setTimeout(done, 50));
-    }
+    await this.until(Boolean, f, ...args);
   }
 
   /**
@@ -105,7 +133,7 @@ export class Page {
 
   /** @returns {Promise<Buffer>} what the viewport shows, as PNG */
   async screenshot() {
-    return Buffer.from(await inTime('A screenshot', patience, this.#driver.screenshot()));
+    return Buffer.from(await inTime('A screenshot', HANG_MS, this.#driver.screenshot()));
   }
 
   /**

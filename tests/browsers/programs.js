@@ -4,6 +4,12 @@ import { accessSync, constants as modes } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 
+/**
+ * Milliseconds after which something has to be called hanging: far more than it takes on a machine that is busy. It is no
+ * measurement, and what is expected to be late has another limit.
+ */
+export const HANG_MS = 600_000;
+
 /** The process groups to end with this process. @type {Set<number>} */
 const groups = new Set();
 
@@ -40,7 +46,7 @@ export function output([program, ...args], env) {
   const { status, stdout } = spawnSync(program, args, {
     env: { ...process.env, ...env },
     encoding: 'utf8',
-    timeout: 20_000,
+    timeout: HANG_MS,
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   return status === 0 ? stdout.trim() : '';
@@ -90,19 +96,22 @@ function endGroup(group) {
   }
 }
 
+/** Something took longer than its limit. */
+export class LateError extends Error {}
+
 /**
  * @template T
  * @param {string} what
  * @param {number} milliseconds
  * @param {Promise<T>} promise
  * @returns {Promise<T>} what it gives, in time
- * @throws {Error} naming what took too long
+ * @throws {LateError} naming what took too long
  */
 export async function inTime(what, milliseconds, promise) {
   /** @type {NodeJS.Timeout | undefined} */
   let timer;
   const late = new Promise((_, fail) => {
-    timer = setTimeout(() => fail(new Error(`${what} took longer than ${milliseconds / 1000} s`)), milliseconds);
+    timer = setTimeout(() => fail(new LateError(`${what} took longer than ${milliseconds / 1000} s`)), milliseconds);
   });
   try {
     return await /** @type {Promise<T>} */ (Promise.race([promise, late]));

@@ -1,13 +1,8 @@
 /** Drives Chromium, by the DevTools protocol, and Firefox, by WebDriver BiDi. */
 import puppeteer from 'puppeteer-core';
-import { end, own } from './programs.js';
+import { HANG_MS, end, own } from './programs.js';
 
 /** @typedef {import('./page.js').Driver} Driver */
-
-const start = 60_000;
-
-/** Milliseconds for one command: `Page` has the limits that count. */
-const command = 3_600_000;
 
 /** A WebGL and a WebGPU that need no graphics card. */
 const softwareGraphics = [
@@ -28,8 +23,8 @@ export async function drivePuppeteer(browser, executablePath, viewport, args) {
     browser,
     executablePath,
     headless: true,
-    timeout: start,
-    protocolTimeout: command,
+    timeout: HANG_MS,
+    protocolTimeout: 0, // Page has the limits
     handleSIGINT: false, // programs.js
     handleSIGTERM: false,
     handleSIGHUP: false,
@@ -61,7 +56,7 @@ export async function drivePuppeteer(browser, executablePath, viewport, args) {
     });
     return {
       problems: async () => [...problems],
-      goto: async (url) => { await page.goto(url, { waitUntil: 'load' }); },
+      goto: async (url) => { await page.goto(url, { waitUntil: 'load', timeout: HANG_MS }); },
       evaluate: (expression) => /** @type {Promise<string>} */ (page.evaluate(expression)),
       setViewport: (width, height) => page.setViewport({ width, height }),
       screenshot: () => page.screenshot({ type: 'png' }),

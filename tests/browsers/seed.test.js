@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { serve } from '../../web-demo/page/serve.js';
 import { browsers } from './browsers.js';
+import { poll } from './page.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -94,12 +95,10 @@ for (const browser of browsers) {
       Promise.reject(new Error('handled by nobody'));
       await fetch('no-such-file');
     });
-    await page.waitFor(() => true);
-    await new Promise((done) => setTimeout(done, 300));
-    const seen = (await page.problems()).map(({ kind, text }) => `${kind}: ${text}`).join('\n');
-    assert.match(seen, /^console: .*said by console.error/m);
-    assert.match(seen, /^page: .*caught by nobody/m);
-    assert.match(seen, /^page: .*handled by nobody/m);
-    assert.match(seen, /^request: .*no-such-file.*404/m);
+    const wanted = [
+      /^console: .*said by console.error/m, /^page: .*caught by nobody/m, /^page: .*handled by nobody/m, /^request: .*no-such-file.*404/m,
+    ];
+    const seen = async () => (await page.problems()).map(({ kind, text }) => `${kind}: ${text}`).join('\n');
+    await poll(seen, (text) => wanted.every((problem) => problem.test(text)), 'the problems');
   });
 }

@@ -1,81 +1,24 @@
-/** Drives WebKitGTK's MiniBrowser, by WebDriver, on a screen that nobody sees. */
-import { readdirSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { createInterface } from 'node:readline';
-import { Builder, Capabilities, Key, error } from 'selenium-webdriver';
-import { end, inTime, output, start, whereIs } from './programs.js';
+/**
+ * Drives WebKitGTK's MiniBrowser, by WebDriver.
+ *
+ * A page that is cross-origin isolated moves to another browsing context group, and now and then the session loses its
+ * window by that: so an isolated page has a session of its own, and another one when it is lost. Plain pages share one.
+ */
+import { Key, error } from 'selenium-webdriver';
+import { HANG_MS, LateError, end, inTime } from './programs.js';
+import { startScreen, startSession } from './webkit-session.js';
 
 /** @typedef {import('./page.js').Driver} Driver */
 /** @typedef {import('./page.js').Problem} Problem */
 
-/** Milliseconds, for each of what has to start. */
-const patience = 30_000;
-
-/** Milliseconds that a page is given to load before it is asked for again. */
-const NAVIGATION = 15_000;
-
-/** No graphics card, and, in a container, no right to make the sandbox's namespaces. */
-const environment = {
-  LIBGL_ALWAYS_SOFTWARE: '1',
-  WEBKIT_DISABLE_COMPOSITING_MODE: '1',
-  WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1',
-};
-
-/** @returns {{ driver?: string, browser?: string, screen?: string }} the programs that it takes, where they are there */
-export function webKitPrograms() {
-  return {
-    driver: whereIs(['WebKitWebDriver']),
-    browser: whereIs(['MiniBrowser'], miniBrowserFolders()),
-    screen: whereIs(['Xvfb']),
-  };
-}
-
-/** @returns {string[]} where distributions put MiniBrowser, which is in no PATH: /usr/lib/x86_64-linux-gnu/webkit2gtk-4.1 */
-function miniBrowserFolders() {
-  return ['/usr/lib', '/usr/lib64', '/usr/libexec'].flatMap((folder) => {
-    const inside = subfolders(folder);
-    return [...inside, ...inside.flatMap(subfolders)];
-  }).filter((folder) => /\/webkit2?gtk-?[\d.]+$/.test(folder));
-}
-
 /**
- * @param {string} folder
- * @returns {string[]} none where it cannot be read
+ * Milliseconds that a page may take to load in each session that is tried. That of an isolated page may be lost, and then
+ * does nothing for ever; where the machine was only slow, the next one has twice the time.
  */
-function subfolders(folder) {
-  try {
-    return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-      .map(({ name }) => `${folder}/${name}`);
-  } catch {
-    return [];
-  }
-}
+const LIMITS_MS = { plain: [HANG_MS], isolated: [10_000, 20_000, 40_000, 80_000, 160_000, 320_000] };
 
-/**
- * @param {string} screen the path of Xvfb
- * @param {string} browser the path of MiniBrowser, which says nothing without a screen
- * @returns {Promise<string>} what it says its version is
- */
-export async function webKitVersion(screen, browser) {
-  const [process, display] = await startScreen(screen);
-  const version = output([browser, '--version'], { ...environment, DISPLAY: display });
-  end(process);
-  return version;
-}
-
-/**
- * @param {string} program the path of Xvfb
- * @returns {Promise<[import('node:child_process').ChildProcess, display: string]>}
- */
-async function startScreen(program) {
-  const screen = start([program, '-displayfd', '3', '-screen', '0', '2560x1600x24', '-nolisten', 'tcp']);
-  try {
-    return [screen, `:${await inTime('Starting Xvfb', patience, firstLine(screen, 3))}`];
-  } catch (error) {
-    end(screen);
-    throw error;
-  }
-}
+/** What this process asked for, and how many sessions were lost by that. */
+export const navigations = { plain: { count: 0, lost: 0 }, isolated: { count: 0, lost: 0 } };
 
 /**
  * @param {{ driver: string, browser: string, screen: string }} programs
@@ -85,100 +28,172 @@ async function startScreen(program) {
  */
 export async function driveWebKit(programs, viewport, args) {
   const [screen, display] = await startScreen(programs.screen);
-  /** @type {import('node:child_process').ChildProcess | undefined} */
-  let server;
-  const stop = () => {
-    if (server) end(server);
-    end(screen);
-  };
+  const driver = new WebKit(() => startSession(programs, display, args), () => end(screen), viewport);
   try {
-    const port = await freePort();
-    server = start([programs.driver, `--port=${port}`], { ...environment, DISPLAY: display });
-    const url = `http://127.0.0.1:${port}`;
-    await inTime('Starting WebKitWebDriver', patience, answers(`${url}/status`));
-    const capabilities = new Capabilities({
-      browserName: 'MiniBrowser',
-      pageLoadStrategy: 'none', // see goto
-      timeouts: { script: null }, // Page has the limits
-      'webkitgtk:browserOptions': { binary: programs.browser, args: ['--automation', ...args] },
-    });
-    const session = await inTime('Starting MiniBrowser', patience, Promise.resolve(
-      new Builder().disableEnvironmentOverrides().usingServer(url).withCapabilities(capabilities).build(),
-    ));
-    const driver = driverOf(session, stop);
-    await driver.setViewport(viewport.width, viewport.height);
+    await driver.renew();
     return driver;
   } catch (error) {
-    stop();
+    await driver.close();
     throw error;
   }
 }
 
-/**
- * @param {import('selenium-webdriver').WebDriver} session
- * @param {() => void} stop ends all processes
- * @returns {Driver}
- */
-function driverOf(session, stop) {
-  /** @type {Problem[]} of pages that were left */
-  const past = [];
-  const present = async () => /** @type {Problem[]} */ (await session.executeScript('return globalThis.__problems ?? []'));
-  return {
-    problems: async () => [...past, ...await present()],
+/** @implements {Driver} */
+class WebKit {
+  #startSession;
+  #endScreen;
+  #viewport;
+  /** @type {import('./webkit-session.js').Session | undefined} */
+  #session;
+  /** What the session has loaded. @type {'nothing' | 'plain' | 'isolated'} */
+  #loaded = 'nothing';
+  /** Of pages that were left. @type {Problem[]} */
+  #past = [];
 
-    // WebDriver cannot run a script ahead of a page's own. This runs one as soon as the new document is there, while it
-    // is being read, so that it misses as little as can be.
-    async goto(url) {
-      past.push(...await present());
-      await session.executeScript('globalThis.__isLeft = true');
-      // MiniBrowser loses a navigation now and then: `Page` sets the limit for all of them.
-      while (true) {
-        await session.get(url);
-        for (const end = performance.now() + NAVIGATION; performance.now() < end;) {
-          const state = await session.executeScript(`if (globalThis.__isLeft) return '';
-            (${collectProblems})(); return document.readyState;`).catch(unlessLeft);
-          if (state === 'complete') return;
-          await new Promise((done) => setTimeout(done, state === '' ? 5 : 20));
-        }
-      }
-    },
+  /**
+   * @param {() => Promise<import('./webkit-session.js').Session>} startSession
+   * @param {() => void} endScreen
+   * @param {{ width: number, height: number }} viewport of the first page
+   */
+  constructor(startSession, endScreen, viewport) {
+    this.#startSession = startSession;
+    this.#endScreen = endScreen;
+    this.#viewport = viewport;
+  }
 
-    evaluate: (expression) => session.executeAsyncScript(`(${expression}).then(arguments[arguments.length - 1])`),
+  get #webDriver() {
+    if (!this.#session) throw new Error('WebKit has no session');
+    return this.#session.webDriver;
+  }
 
-    async setViewport(width, height) {
-      const inner = async () => /** @type {number[]} */ (await session.executeScript('return [innerWidth, innerHeight]'));
-      // How much the window has around its page is not known, and it takes a new size at its leisure.
-      const window = session.manage().window();
-      for (let tries = 0; tries < 30; tries++) {
-        const [w, h] = await inner();
-        if (w === width && h === height) return;
-        const rect = await window.getRect();
-        await window.setRect({ x: 0, y: 0, width: rect.width + width - w, height: rect.height + height - h });
-        await new Promise((done) => setTimeout(done, 100));
-      }
-      throw new Error(`the viewport did not become ${width} x ${height}, but ${(await inner()).join(' x ')}`);
-    },
+  /** Ends the session and its processes, if there is one, and starts another. */
+  async renew() {
+    this.#session?.end();
+    this.#session = undefined;
+    this.#session = await this.#startSession();
+    this.#loaded = 'nothing';
+    await this.setViewport(this.#viewport.width, this.#viewport.height);
+  }
 
-    screenshot: async () => Buffer.from(await session.takeScreenshot(), 'base64'),
+  async problems() {
+    return [...this.#past, ...await this.#presentProblems()];
+  }
 
-    async move(x, y) {
-      await session.actions().move({ x: Math.round(x), y: Math.round(y), duration: 0 }).perform();
-    },
-    down: () => session.actions().press().perform(),
-    up: () => session.actions().release().perform(),
+  /** @returns {Promise<Problem[]>} */
+  #presentProblems() {
+    return this.#webDriver.executeScript('return globalThis.__problems ?? []');
+  }
 
-    press: (key) => session.actions().sendKeys(keyCode(key)).perform(),
-    type: (text) => session.actions().sendKeys(text).perform(),
-
-    async close() {
+  /** @param {string} url */
+  async goto(url) {
+    this.#past.push(...await this.#presentProblems());
+    const kind = await isIsolated(url) ? 'isolated' : 'plain';
+    if (this.#loaded !== 'nothing' && (kind === 'isolated' || this.#loaded === 'isolated')) await this.renew();
+    navigations[kind].count++;
+    for (const [tried, limit] of LIMITS_MS[kind].entries()) {
+      this.#loaded = kind;
       try {
-        await inTime('Ending MiniBrowser', 5000, session.quit());
-      } catch {
-        // It is ended below, asked or not.
+        return await inTime(`Loading ${url} in WebKit`, limit, load(this.#webDriver, url));
+      } catch (failure) {
+        if (!(failure instanceof LateError || failure instanceof error.NoSuchWindowError)) throw failure;
+        const { count, lost } = navigations[kind];
+        navigations[kind].lost = lost + 1;
+        console.log(`WebKit lost an ${kind} page (${failure.message}): ${lost + 1} lost of ${count} that were asked for`);
+        if (tried + 1 === LIMITS_MS[kind].length) throw failure;
+        await this.renew();
       }
-      stop();
-    },
-  };
+    }
+  }
+
+  /** @param {string} expression */
+  evaluate(expression) {
+    return /** @type {Promise<string>} */ (
+      this.#webDriver.executeAsyncScript(`(${expression}).then(arguments[arguments.length - 1])`));
+  }
+
+  /**
+   * @param {number} width
+   * @param {number} height
+   */
+  async setViewport(width, height) {
+    this.#viewport = { width, height };
+    const inner = async () => /** @type {number[]} */ (await this.#webDriver.executeScript('return [innerWidth, innerHeight]'));
+    // How much the window has around its page is not known, and it takes a new size some time after it was told.
+    const window = this.#webDriver.manage().window();
+    for (let tries = 0; tries < 300; tries++) {
+      const [w, h] = await inner();
+      if (w === width && h === height) return;
+      const rect = await window.getRect();
+      await window.setRect({ x: 0, y: 0, width: rect.width + width - w, height: rect.height + height - h });
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    throw new Error(`the viewport did not become ${width} x ${height}, but ${(await inner()).join(' x ')}`);
+  }
+
+  async screenshot() {
+    return Buffer.from(await this.#webDriver.takeScreenshot(), 'base64');
+  }
+
+  /**
+   * @param {number} x
+   * @param {number} y
+   */
+  async move(x, y) {
+    await this.#webDriver.actions().move({ x: Math.round(x), y: Math.round(y), duration: 0 }).perform();
+  }
+
+  down() {
+    return this.#webDriver.actions().press().perform();
+  }
+
+  up() {
+    return this.#webDriver.actions().release().perform();
+  }
+
+  /** @param {string} key */
+  press(key) {
+    return this.#webDriver.actions().sendKeys(keyCode(key)).perform();
+  }
+
+  /** @param {string} text */
+  type(text) {
+    return this.#webDriver.actions().sendKeys(text).perform();
+  }
+
+  async close() {
+    this.#session?.end();
+    this.#session = undefined;
+    this.#endScreen();
+  }
+}
+
+/**
+ * @param {string} url
+ * @returns {Promise<boolean>} whether its headers ask for a browsing context group of its own
+ */
+async function isIsolated(url) {
+  const { headers, body } = await fetch(url);
+  await body?.cancel();
+  return (headers.get('Cross-Origin-Opener-Policy') ?? 'unsafe-none') !== 'unsafe-none';
+}
+
+/**
+ * WebDriver cannot run a script ahead of a page's own. This runs one as soon as the new document is there, while it is
+ * being read, so that it misses as little as can be.
+ *
+ * @param {import('selenium-webdriver').WebDriver} webDriver
+ * @param {string} url
+ * @returns {Promise<void>} at the load event
+ */
+async function load(webDriver, url) {
+  await webDriver.executeScript('globalThis.__isLeft = true');
+  await webDriver.get(url);
+  while (true) {
+    const state = await webDriver.executeScript(`if (globalThis.__isLeft) return '';
+      (${collectProblems})(); return document.readyState;`).catch(unlessLeft);
+    if (state === 'complete') return;
+    await new Promise((done) => setTimeout(done, state === '' ? 5 : 20));
+  }
 }
 
 /**
@@ -233,42 +248,4 @@ function keyCode(key) {
   const code = /** @type {Record<string, any>} */ (Key)[name === 'BACKSPACE' ? 'BACK_SPACE' : name];
   if (typeof code !== 'string') throw new TypeError(`key must be a name of KeyboardEvent.key, got ${key}`);
   return code;
-}
-
-/**
- * @param {import('node:child_process').ChildProcess} child
- * @param {number} descriptor
- * @returns {Promise<string>} the first line it writes there
- */
-function firstLine(child, descriptor) {
-  return new Promise((done, fail) => {
-    createInterface(/** @type {import('node:stream').Readable} */ (child.stdio[descriptor])).once('line', done);
-    child.once('error', fail);
-    child.once('exit', (code) => fail(new Error(`${child.spawnfile} ended with exit code ${code}`)));
-  });
-}
-
-/** @returns {Promise<number>} one that nobody listens at */
-function freePort() {
-  return new Promise((done, fail) => {
-    const server = createServer().once('error', fail).listen(0, '127.0.0.1', () => {
-      const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-      server.close(() => done(port));
-    });
-  });
-}
-
-/**
- * @param {string} url
- * @returns {Promise<void>} once somebody answers there
- */
-async function answers(url) {
-  while (true) {
-    try {
-      await fetch(url);
-      return;
-    } catch {
-      await new Promise((done) => setTimeout(done, 50));
-    }
-  }
 }

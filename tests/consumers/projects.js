@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { HANG_MS } from '../browsers/programs.js';
 
 const execute = promisify(execFile);
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -117,7 +118,7 @@ for (const name of ['CI', 'FORCE_COLOR', 'NODE_OPTIONS', 'NODE_ENV', 'NODE_TEST_
  * @throws {Error} with that, when it fails
  */
 export async function run([program, ...args], { cwd }) {
-  const running = execute(program, args, { cwd, env, timeout: 240_000, maxBuffer: 2 ** 26 });
+  const running = execute(program, args, { cwd, env, timeout: HANG_MS, maxBuffer: 2 ** 26 });
   running.child.stdin?.end();
   try {
     const { stdout, stderr } = await running;
@@ -153,7 +154,7 @@ export async function start([program, ...args], { cwd }) {
     server.stdout.on('data', look);
     server.stderr.on('data', look);
     ended.then(() => fail(new Error(`${program} ended:\n${output}`)));
-    setTimeout(() => fail(new Error(`${program} names no address:\n${output}`)), 60_000).unref();
+    setTimeout(() => fail(new Error(`${program} names no address:\n${output}`)), HANG_MS).unref();
   }).catch(async (error) => {
     await close();
     throw error;
