@@ -130,7 +130,7 @@ function abbreviates(key, option) {
  * @param {string} b
  * @returns {number} Levenshtein's distance, letter case aside: insertions, deletions and substitutions from a to b
  */
-function editDistance(a, b) {
+export function editDistance(a, b) {
   /** Row i: the distances from the first i letters of a to the first 0, 1, 2 … of b. */
   let row = [...b, ''].map((_, j) => j);
   for (const letter of a.toLowerCase()) {

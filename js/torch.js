@@ -9,17 +9,19 @@ import { buffersBefore, callLoss } from './gradients.js';
 import { readStateDict, writeStateDict } from './state-dict.js';
 import { checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor } from './tensor.js';
 import {
-  NUMBERS, OPTIONS, SLOTS, checkGroup, defaultsOf, groupOf, groupsOf, rateOf, savedGroups, stateDictOf,
+  NUMBERS, OPTIONS, SLOTS, checkGroup, defaultsOf, groupOf, groupsOf, noteLoaded, rateOf, savedGroups, stateDictOf,
 } from './torch/groups.js';
 import { constrain } from './updates.js';
 
 export { clipGradNorm, clipGradValue } from './torch-clip.js';
-export * as lrScheduler from './torch-schedulers.js';
+export * as lrScheduler from './torch/schedulers.js';
+export * as swaUtils from './torch/swa-utils.js';
 
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./torch/groups.js').RMSpropOptions} RMSpropOptions */
 /** @typedef {import('./torch/groups.js').GroupOptions} GroupOptions */
 /** @typedef {import('./torch/groups.js').ParamGroup} ParamGroup */
+/** @typedef {import('./torch/groups.js').Parameter} Parameter */
 /** @typedef {import('./torch/groups.js').ParameterState} ParameterState */
 /** @typedef {import('./torch/groups.js').SavedState} SavedState */
 /** @typedef {import('./torch/groups.js').StateDict} StateDict */
@@ -69,7 +71,8 @@ export class RMSprop {
   #isDisposed = false;
 
   /**
-   * @param {Iterable<Variable> | Iterable<GroupOptions>} params variables, or groups with options of their own
+   * @param {Iterable<Parameter> | Iterable<GroupOptions>} params variables, with names or without, or groups with
+   *   options of their own
    * @param {RMSpropOptions & { pool?: import('./engine.js').Pool }} [options] of all groups that give no other; `pool`:
    *   threads that share the work of each step, a `ThreadPool` in whose memory the parameters are
    * @throws {TypeError} for an unknown option, naming the nearest known one, or for what is no variable
@@ -222,6 +225,7 @@ export class RMSprop {
       const target = /** @type {Record<string, any>} */ (group.options);
       for (const name of Object.keys(target)) if (name !== 'params') delete target[name];
       Object.assign(target, saved[i].options);
+      noteLoaded(group.options);
     }
     // In the order of the dictionary, as PyTorch.
     const loaded = new Map(states.flatMap((list) => list.map((state) => [`${state.id}`, state])));

@@ -2,7 +2,7 @@
  * The parameter groups of PyTorch's optimizers: their options, what is checked of them, and how state dicts have them.
  * Nothing here steps.
  */
-import { array, finite, integer, knownOptions, ofType, show, typeError } from '../check.js';
+import { array, editDistance, finite, integer, ofType, rangeError, show, typeError } from '../check.js';
 import { camelCase, snakeCase } from '../naming.js';
 import { shaped } from '../state-dict.js';
 import { describe, disposedError, isTensor, isVariable } from '../tensor.js';
@@ -19,6 +19,9 @@ import { describe, disposedError, isTensor, isVariable } from '../tensor.js';
  * @property {number} [momentum] default 0: no momentum buffer
  * @property {boolean} [centered] divide by an estimate of the variance instead, default false
  * @property {boolean} [maximize] climb instead, default false
+ * @property {boolean} [capturable] without effect here, as are `foreach` and `differentiable`: they are kept alone
+ * @property {boolean | null} [foreach]
+ * @property {boolean} [differentiable]
  */
 /**
  * @typedef {object} Limits what schedulers keep in a group, and find there when they resume
@@ -27,10 +30,13 @@ import { describe, disposedError, isTensor, isVariable } from '../tensor.js';
  * @property {number} [minLr]
  * @property {number} [maxMomentum]
  * @property {number} [baseMomentum]
+ * @property {number} [swaLr]
  */
+/** @typedef {{ [own: string]: unknown }} OwnKeys what users keep in a group: without effect, but in state dicts */
+/** @typedef {Variable | readonly [name: string, variable: Variable]} Parameter */
 /**
- * @typedef {RMSpropOptions & Limits & { params: Iterable<Variable> | Variable }} GroupOptions a group to be made;
- *   options that it does not give are the optimizer's
+ * @typedef {RMSpropOptions & Limits & { params: Iterable<Parameter> | Variable, paramNames?: readonly string[] }
+ *   & OwnKeys} GroupOptions a group to be made; options that it does not give are the optimizer's
  */
 /**
  * @typedef {object} OwnOptions
@@ -42,13 +48,15 @@ import { describe, disposedError, isTensor, isVariable } from '../tensor.js';
  * @property {boolean} centered
  * @property {number} weightDecay
  * @property {boolean} maximize
- * @property {boolean} capturable of PyTorch's state dicts, as are `foreach` and `differentiable`; without effect here
+ * @property {boolean} capturable without effect here, as are `foreach` and `differentiable`
  * @property {boolean | null} foreach
  * @property {boolean} differentiable
- * @property {string} [name] a label, as users of PyTorch write into groups
- * @property {string[]} [paramNames] of PyTorch's state dicts, where parameters were given by name
+ * @property {readonly string[]} [paramNames] where parameters were given with names
  */
-/** @typedef {OwnOptions & Limits} ParamGroup what is written here takes effect at the next step, and is checked then */
+/**
+ * @typedef {OwnOptions & Limits & OwnKeys} ParamGroup what is written here takes effect at the next step, and is
+ *   checked then
+ */
 /**
  * @typedef {object} ParameterState of one parameter, under PyTorch's names
  * @property {number} step steps made
@@ -60,7 +68,7 @@ import { describe, disposedError, isTensor, isVariable } from '../tensor.js';
  * @typedef {{ state: Record<string, Record<string, any>>, param_groups: Record<string, any>[] }} StateDict
  */
 
-/** Every option of a group in PyTorch's order; `capturable`, `foreach`, `differentiable` cannot be asked for here. */
+/** Every option of a group in PyTorch's order. */
 const DEFAULTS = Object.freeze({
   lr: 1e-2,
   momentum: 0,
@@ -74,7 +82,7 @@ const DEFAULTS = Object.freeze({
   differentiable: false,
 });
 
-export const OPTIONS = ['lr', 'alpha', 'eps', 'weightDecay', 'momentum', 'centered', 'maximize'];
+export const OPTIONS = Object.freeze(Object.keys(DEFAULTS));
 
 /** Options that state dicts of older versions of PyTorch may lack. */
 const ADDED_LATER = /** @type {const} */ ([
@@ -82,10 +90,13 @@ const ADDED_LATER = /** @type {const} */ ([
 ]);
 
 /** What schedulers keep in a group, and find there when they resume. */
-const LIMITS = /** @type {const} */ (['initialLr', 'maxLr', 'minLr', 'maxMomentum', 'baseMomentum']);
+const LIMITS = /** @type {const} */ (['initialLr', 'maxLr', 'minLr', 'maxMomentum', 'baseMomentum', 'swaLr']);
 
-/** Everything that a group may have. */
-const GROUP_KEYS = ['params', ...Object.keys(DEFAULTS), ...LIMITS, 'name', 'paramNames'];
+/** Every key of a group that has a meaning; all others are the user's own. */
+const GROUP_KEYS = ['params', ...OPTIONS, ...LIMITS, 'paramNames'];
+
+/** How other frameworks call options of a group. @type {Record<string, string>} */
+const ALIASES = { learningrate: 'lr', rho: 'alpha', epsilon: 'eps' };
 
 /** The numbers in the order in which PyTorch checks them, what it calls them, and what the kernels do. */
 export const NUMBERS = /** @type {const} */ ([
@@ -96,7 +107,7 @@ export const NUMBERS = /** @type {const} */ ([
   ['alpha', 'alpha value', 'rho'],
 ]);
 
-const BOOLEANS = /** @type {const} */ (['centered', 'maximize']);
+const BOOLEANS = /** @type {const} */ (['centered', 'maximize', 'capturable', 'differentiable']);
 
 /** PyTorch's names of the slots, in its order; the last two are there when they are asked for. */
 export const SLOTS = Object.freeze({
@@ -130,7 +141,7 @@ export function defaultsOf(options) {
       throw new RangeError(`Invalid ${label}: ${value}; ${name} must be ${expectation}`);
     }
   }
-  for (const name of BOOLEANS) ofType(name, defaults[name], 'boolean');
+  checkFlags(defaults);
   return /** @type {any} */ (defaults);
 }
 
@@ -141,22 +152,23 @@ export function defaultsOf(options) {
 export function groupsOf(params) {
   const list = listOf(params);
   if (list.length === 0) throw new RangeError('optimizer got an empty parameter list');
-  return typeof list[0] === 'object' && list[0] !== null && !isTensor(list[0]) ? list : [{ params: list }];
+  const [first] = list;
+  const isGroups = typeof first === 'object' && first !== null && !isTensor(first) && !Array.isArray(first);
+  return isGroups ? list : [{ params: list }];
 }
 
 /**
  * @param {GroupOptions} group as a user gives it
  * @param {typeof DEFAULTS} defaults what it has that it does not give
  * @returns {ParamGroup}
- * @throws {TypeError | RangeError} for an unknown option, a number that is none, or what is no variable
+ * @throws {TypeError | RangeError} for a misspelled option, a number that is none, or what is no variable
  */
 export function groupOf(group, defaults) {
   if (typeof group !== 'object' || group === null || isTensor(group)) {
     throw new TypeError(`param_group must be an object with params, but got ${show(group)}`);
   }
-  knownOptions('group', group, ['params', ...OPTIONS, ...LIMITS]);
-  const { params: own, ...rest } = group;
-  const options = /** @type {ParamGroup} */ ({ params: checkParams(own), ...given(rest) });
+  const { params, ...rest } = group;
+  const options = /** @type {ParamGroup} */ ({ ...checkParams(params), ...given(rest) });
   // Options in PyTorch's order: the group's own first.
   Object.assign(options, { ...defaults, ...options });
   Object.defineProperty(options, 'params', { writable: false, configurable: false });
@@ -170,14 +182,40 @@ export function groupOf(group, defaults) {
  * @param {Record<string, any>} options of a group
  */
 export function checkGroup(options) {
-  knownOptions('group', options, GROUP_KEYS);
+  checkKeys('group', options, GROUP_KEYS);
   checkRate(options.lr);
   for (const [name] of NUMBERS) finite(name, name === 'lr' ? rateOf(options.lr) : options[name]);
-  for (const name of BOOLEANS) ofType(name, options[name], 'boolean');
+  checkFlags(options);
   for (const name of LIMITS) if (options[name] !== undefined) finite(name, options[name]);
-  if (options.name !== undefined) ofType('name', options.name, 'string');
-  if (options.paramNames !== undefined) {
-    array('paramNames', options.paramNames).forEach((name, i) => ofType(`paramNames[${i}]`, name, 'string'));
+  if (options.paramNames === undefined) return;
+  array('paramNames', options.paramNames).forEach((name, i) => ofType(`paramNames[${i}]`, name, 'string'));
+  if (options.params && options.paramNames.length !== options.params.length) {
+    throw rangeError('paramNames', `as many as params, ${options.params.length}`, options.paramNames);
+  }
+}
+
+/** @param {Record<string, any>} options */
+function checkFlags(options) {
+  for (const name of BOOLEANS) ofType(name, options[name], 'boolean');
+  if (options.foreach !== null) ofType('foreach', options.foreach, 'boolean');
+}
+
+/**
+ * Refuses a key that is a known one misspelled, in the spelling of the other language, or as other frameworks call it.
+ * All other keys are the user's own.
+ *
+ * @param {string} name of the group, for the message
+ * @param {object} group
+ * @param {readonly string[]} known
+ */
+function checkKeys(name, group, known) {
+  const plain = (/** @type {string} */ key) => key.replaceAll('_', '').toLowerCase();
+  for (const key of Object.keys(group)) {
+    if (known.includes(key)) continue;
+    const letters = plain(key);
+    const errors = letters.length < 4 ? 0 : letters.length < 8 ? 1 : 2;
+    const meant = ALIASES[letters] ?? known.find((option) => editDistance(letters, plain(option)) <= errors);
+    if (meant !== undefined) throw new TypeError(`${name} has no option ${show(key)}; did you mean ${show(meant)}?`);
   }
 }
 
@@ -205,19 +243,24 @@ function listOf(params) {
 }
 
 /**
- * @param {unknown} params of a group
- * @returns {readonly Variable[]}
+ * @param {unknown} params of a group: variables, or pairs of a name and a variable
+ * @returns {{ params: readonly Variable[], paramNames?: readonly string[] }}
  */
 function checkParams(params) {
   const list = isVariable(params) ? [params] : listOf(params);
-  for (const variable of list) {
+  const variables = list.map((one) => (Array.isArray(one) ? one[1] : one));
+  for (const variable of variables) {
     if (!isVariable(variable)) {
       throw new TypeError(`optimizer can only optimize variables, but one of the params is ${show(variable)}`);
     }
     if (variable.isDisposed) throw disposedError(variable);
     if (variable.dtype === 'int32') throw typeError(describe(variable), 'float32 or float64', variable.dtype);
   }
-  return Object.freeze(list);
+  const names = list.flatMap((one, i) => (Array.isArray(one) ? [ofType(`params[${i}][0]`, one[0], 'string')] : []));
+  if (names.length > 0 && names.length < list.length) {
+    throw new RangeError('all optimizer params should be with/without names. Some param names are missing');
+  }
+  return { params: Object.freeze(variables), ...(names.length > 0 ? { paramNames: Object.freeze(names) } : {}) };
 }
 
 // ---- State dicts ----
@@ -226,19 +269,21 @@ function checkParams(params) {
  * @param {readonly ParamGroup[]} groups
  * @param {Map<Variable, ParameterState>} state
  * @returns {StateDict} PyTorch's dictionary, which shares nothing with the optimizer
- * @throws {TypeError} for a key in a group that groups do not have
+ * @throws {TypeError} for a misspelled key in a group, and for a value of the user's own that no file could have
  */
 export function stateDictOf(groups, state) {
-  for (const group of groups) knownOptions('group', group, GROUP_KEYS);
+  for (const group of groups) checkKeys('group', group, GROUP_KEYS);
   /** @type {Map<Variable, number>} */
   const indices = new Map();
   let first = 0;
-  const saved = groups.map(({ params, ...options }) => {
+  const saved = groups.map(({ params, ...options }, k) => {
     params.forEach((variable, i) => indices.has(variable) || indices.set(variable, first + i));
     first += params.length;
     const entries = Object.entries({ ...options, lr: rateOf(options.lr) });
-    const named = Object.fromEntries(entries.map(([name, value]) => [snakeCase(name), value]));
-    return structuredClone({ ...named, params: params.map((variable) => indices.get(variable)) });
+    const named = entries.map(([name, value]) => [
+      GROUP_KEYS.includes(name) ? snakeCase(name) : name, copied(`paramGroups[${k}].${name}`, value),
+    ]);
+    return { ...Object.fromEntries(named), params: params.map((variable) => indices.get(variable)) };
   });
   const states = [...state].map(([variable, { step, ...slots }]) => {
     const arrays = Object.entries(slots).map(([name, tensor]) => [name, shaped(tensor.data.slice(), tensor.shape)]);
@@ -269,7 +314,7 @@ export function savedGroups(stateDict, groups) {
     throw new RangeError('loaded state dict has a different number of parameter groups: '
       + `${saved.length}, the optimizer has ${groups.length}`);
   }
-  const options = saved.map((group, i) => savedOptions(`param_groups[${i}]`, group));
+  const options = saved.map((group, i) => savedOptions(`param_groups[${i}]`, group, groups[i]));
   groups.forEach(({ params }, i) => {
     if (saved[i].params.length === params.length) return;
     throw new RangeError("loaded state dict contains a parameter group that doesn't match the size of optimizer's "
@@ -284,17 +329,65 @@ export function savedGroups(stateDict, groups) {
 /**
  * @param {string} name
  * @param {any} group of a state dict
- * @returns {Record<string, any>} its options, checked; what older versions of PyTorch did not write has its default
+ * @param {ParamGroup} present the group that takes it over
+ * @returns {Record<string, any>} its options, checked; what older versions of PyTorch did not write has its default,
+ *   and the names of parameters stay where it has none
  */
-function savedOptions(name, group) {
+function savedOptions(name, group, present) {
   array(`${name}.params`, ofType(name, group, 'object').params);
-  knownOptions(name, group, GROUP_KEYS.map(snakeCase));
+  const known = GROUP_KEYS.map(snakeCase);
+  checkKeys(name, group, known);
   const { params: _params, ...saved } = { ...group, lr: singleNumber(`${name}.lr`, group.lr) };
-  const entries = Object.entries(structuredClone(saved)).map(([key, value]) => [camelCase(key), value]);
-  const options = Object.fromEntries(entries);
+  const options = Object.fromEntries(Object.entries(saved).map(([key, value]) =>
+    [known.includes(key) ? camelCase(key) : key, copied(`${name}.${key}`, value)]));
   for (const key of ADDED_LATER) if (options[key] === undefined) options[key] = DEFAULTS[key];
+  if (present.paramNames) options.paramNames ??= present.paramNames;
   checkGroup(options);
   return options;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value of a group or scheduler
+ * @returns {any} a copy that shares nothing with it; a tensor becomes a typed array
+ * @throws {TypeError} for what no file could have
+ */
+export function copied(name, value) {
+  if (isTensor(value)) return shaped(value.data.slice(), value.shape);
+  if (ArrayBuffer.isView(value) && 'slice' in value) return /** @type {TypedArray} */ (value).slice();
+  if (Array.isArray(value)) return value.map((one, i) => copied(`${name}[${i}]`, one));
+  if (typeof value !== 'object' || value === null) {
+    if (typeof value !== 'function' && typeof value !== 'symbol') return value;
+  } else if (!value.constructor || value.constructor.name === 'Object') {
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, copied(`${name}.${key}`, one)]));
+  }
+  throw typeError(name, 'numbers, text, arrays or plain objects', value);
+}
+
+// ---- Loaded rates ----
+
+/** The rates of groups that come from the state dict of a run which had a scheduler. @type {WeakMap<object, number>} */
+const loadedRates = /* @__PURE__ */ new WeakMap();
+
+/**
+ * Notes that the rate of a group comes from a state dict.
+ *
+ * @param {ParamGroup} group that has just been loaded
+ */
+export function noteLoaded(group) {
+  loadedRates.delete(group);
+  if (group.initialLr !== undefined) loadedRates.set(group, rateOf(group.lr));
+}
+
+/**
+ * @param {readonly ParamGroup[]} groups on which a scheduler has been made
+ * @param {readonly number[]} before their rates before
+ * @returns {number} the place of a group whose loaded rate it has changed, once after each loading; -1 if there is none
+ */
+export function changedLoaded(groups, before) {
+  const place = groups.findIndex((group, i) => loadedRates.get(group) === before[i] && rateOf(group.lr) !== before[i]);
+  if (place >= 0) for (const group of groups) loadedRates.delete(group);
+  return place;
 }
 
 /**

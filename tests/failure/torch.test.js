@@ -2,7 +2,7 @@
 import { Variable, indexedSlices, tensor, variable } from 'rmsprop-wasm';
 import * as torch from 'rmsprop-wasm/torch';
 import { common, gradientsOfA, stateFiles, things, unsaved } from './inputs.js';
-import { Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, options, plus, surfaceOf,
+import { Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, list, mine, options, outside, surfaceOf,
   testTable } from './table.js';
 
 /** @typedef {any} Any */
@@ -10,7 +10,7 @@ import { Mine, anything, bad, bitsOf, callback, finite, flag, integer, kind, lis
 /** @typedef {import('./table.js').Rows} Rows */
 /** @typedef {import('./table.js').Argument} Argument */
 
-const { RMSprop, clipGradNorm, clipGradValue, lrScheduler } = torch;
+const { RMSprop, clipGradNorm, clipGradValue, lrScheduler, swaUtils } = torch;
 
 /** Numbers of the constructor, in PyTorch's words. */
 const labels = /** @type {Record<string, string>} */ ({
@@ -33,14 +33,20 @@ const constructed = {
   momentum: notNegative('momentum'),
   centered: flag('centered'),
   maximize: flag('maximize'),
+  capturable: flag('capturable'),
+  foreach: flag('foreach', { also: ['null'] }),
+  differentiable: flag('differentiable'),
 };
-const limits = ['initialLr', 'maxLr', 'minLr', 'maxMomentum', 'baseMomentum'];
+const limits = ['initialLr', 'maxLr', 'minLr', 'maxMomentum', 'baseMomentum', 'swaLr'];
 /** Of a group, where PyTorch asks for no range. */
 const grouped = {
   ...Object.fromEntries(['lr', 'alpha', 'eps', 'weightDecay', 'momentum', ...limits].map((name) => [name, finite(name)])),
-  centered: flag('centered'),
-  maximize: flag('maximize'),
+  ...Object.fromEntries(['centered', 'maximize', 'capturable', 'differentiable'].map((name) => [name, flag(name)])),
+  foreach: flag('foreach', { also: ['null'] }),
 };
+/** A group has keys of the user's own too: any that is not a misspelled option is accepted. */
+const groupOptions = (/** @type {Parameters<typeof options>} */ ...given) =>
+  options(...given).filter(({ what }) => !/unknown option$/.test(what));
 
 const notIterable = (/** @type {string} */ _, /** @type {string} */ __, /** @type {string} */ shown) =>
   `params argument given to the optimizer should be an iterable of variables or groups, but got ${shown}`;
@@ -109,8 +115,13 @@ const rows = {
     call: (_, ...given) => new (/** @type {Any} */ (RMSprop))(...given).dispose(), good: (w) => [w.variables],
   },
   'RMSprop#addParamGroup': {
-    args: [plus(
-      options('group', { params, ...grouped, lr: [...finite('lr'), ...lrTensors] }, {
+    args: [[
+      ...groupOptions('group', {
+        params, ...grouped, lr: [...finite('lr'), ...lrTensors],
+        paramNames: [...list('paramNames').filter(({ what }) => !/array/.test(what)),
+          bad('too many names', ['a', 'b'], RangeError, 'paramNames must be as many as params, 1, got Array of length 2'),
+          bad('a name that is none', [1], TypeError, 'paramNames[0] must be of type string, got 1')],
+      }, {
         base: (w) => ({ params: [w.stranger] }),
         own: kind('group', '', ['object', 'bare', 'array'], {
           required: true, say: (_, __, shown) => `param_group must be an object with params, but got ${shown}`,
@@ -119,7 +130,11 @@ const rows = {
       bad('a parameter of another group', (w) => ({ params: [w.a] }), RangeError,
         'some parameters appear in more than one parameter group'),
       bad('a tensor', (w) => w.long, TypeError, 'param_group must be an object with params, but got Tensor'),
-    )],
+      bad('a name for one of two', (w) => ({ params: [['x', w.stranger], w.late] }), RangeError,
+        'all optimizer params should be with/without names. Some param names are missing'),
+      bad('Python\'s spelling', (w) => ({ params: [w.stranger], weight_decay: 1 }), TypeError,
+        'group has no option "weight_decay"; did you mean "weightDecay"?'),
+    ]],
     call: ({ it }, given) => it.addParamGroup(given), good: (w) => [{ params: [w.stranger] }],
   },
   'RMSprop#step': {
@@ -161,14 +176,18 @@ const rows = {
     call: (_, given) => torch.load(given), good: (w) => [torch.save(w.it.stateDict())], reads: true },
   'RMSprop#stateDict': {
     args: [], call: ({ it }) => it.stateDict(), reads: true,
-    more: (w) => [['an unknown entry of a group', () => {
-      w.it.paramGroups[0].foo = 1;
+    more: (w) => /** @type {[string, Any, ErrorType, string][]} */ ([
+      ['weight_decay', 1, TypeError, 'group has no option "weight_decay"; did you mean "weightDecay"?'],
+      ['own', () => 1, TypeError, 'paramGroups[0].own must be numbers, text, arrays or plain objects, got function '],
+      ['own', new Map(), TypeError, 'paramGroups[0].own must be numbers, text, arrays or plain objects, got Map'],
+    ]).map(([key, value, type, message]) => [`${key} in a group`, () => {
+      w.it.paramGroups[0][key] = value;
       try {
         w.it.stateDict();
       } finally {
-        delete w.it.paramGroups[0].foo;
+        delete w.it.paramGroups[0][key];
       }
-    }, TypeError, /^group has no option "foo"; /]],
+    }, type, message]),
   },
   'RMSprop#loadStateDict': {
     args: [[
@@ -183,7 +202,10 @@ const rows = {
         'param_groups[0] must be of type object, got 7'),
       badState('a group without params', (saved) => delete saved.param_groups[0].params, TypeError,
         'param_groups[0].params must be an array, got undefined'),
-      badState('an unknown entry', (saved) => { saved.param_groups[0].foo = 1; }, TypeError, /^param_groups\[0\] has no option "foo"; /),
+      badState('a misspelled entry', (saved) => { saved.param_groups[0].weightDecay = 1; }, TypeError,
+        'param_groups[0] has no option "weightDecay"; did you mean "weight_decay"?'),
+      badState('a function', (saved) => { saved.param_groups[0].own = class {}; }, TypeError,
+        'param_groups[0].own must be numbers, text, arrays or plain objects, got function '),
       badState('a rate of NaN', (saved) => { saved.param_groups[0].lr = NaN; }, RangeError,
         'param_groups[0].lr must be a finite number, got NaN'),
       badState('a momentum that is text', (saved) => { saved.param_groups[0].momentum = '1'; }, TypeError,
@@ -257,6 +279,14 @@ const needed = (/** @type {Argument} */ argument, /** @type {string} */ message,
 const positive = (/** @type {string} */ name) =>
   worded((shown) => `Expected positive integer ${name}, but got ${shown}`, ['number'], [0, -1, 0.5, NaN, Infinity], RangeError,
     ['null', 'undefined']);
+const divisor = (/** @type {string} */ name) => finite(name, { out: [[0, 'a finite number other than 0']] });
+const lambdas = [
+  ...kind('lrLambda', 'a function, or one for each group', ['callback', 'array'], { required: true }),
+  bad('too many functions', () => [() => 1, () => 1], RangeError, 'Expected 1 lrLambdas, but got 2'),
+  bad('a function that is none', [1], TypeError, 'lrLambda[0] must be of type function, got 1'),
+  bad('a result of NaN', () => () => NaN, RangeError, 'the result of lrLambda(0) must be a finite number, got NaN'),
+  bad('one that throws', () => () => { throw mine; }, Mine, 'mine'),
+];
 const total = 'You must define either totalSteps OR (epochs AND stepsPerEpoch)';
 
 /** The options of each, and those that must be given. @type {Record<string, [Record<string, Argument>, object]>} */
@@ -269,7 +299,8 @@ const schedulers = {
     gamma: finite('gamma'), lastEpoch,
   }, { milestones: [1] }],
   ConstantLR: [{
-    factor: bounded('factor', 'Constant multiplicative factor expected to be between 0 and 1', [-0.5, 1.5]),
+    factor: [...bounded('factor', 'Constant multiplicative factor expected to be between 0 and 1', [-0.5, 1.5]),
+      outside('factor', 0, 'above 0')],
     totalIters: integer('totalIters', 0), lastEpoch,
   }, {}],
   LinearLR: [{
@@ -278,7 +309,11 @@ const schedulers = {
     totalIters: integer('totalIters', 0), lastEpoch,
   }, {}],
   ExponentialLR: [{ gamma: needed(finite('gamma'), 'gamma must be a finite number, got undefined'), lastEpoch }, { gamma: 0.5 }],
-  PolynomialLR: [{ totalIters: integer('totalIters', 0), power: finite('power'), lastEpoch }, {}],
+  PolynomialLR: [{
+    totalIters: integer('totalIters', 0), power: finite('power', { out: [[-1, 'at least 0']] }), lastEpoch,
+  }, {}],
+  LambdaLR: [{ lrLambda: lambdas, lastEpoch }, { lrLambda: () => 1 }],
+  MultiplicativeLR: [{ lrLambda: lambdas.filter(({ what }) => !/result|throws/.test(what)), lastEpoch }, { lrLambda: () => 1 }],
   CosineAnnealingLR: [{
     tMax: needed(integer('tMax', 1), 'tMax must be an integer in [1, 9007199254740991], got undefined'), etaMin: finite('etaMin'),
     lastEpoch,
@@ -292,13 +327,15 @@ const schedulers = {
     maxLr: each('maxLr'),
     totalSteps: [...positive('totalSteps'), bad('nothing', undefined, RangeError, total), bad('null', null, RangeError, total)],
     epochs: anything, stepsPerEpoch: anything,
-    pctStart: worded((shown) => `Expected float between 0 and 1 pctStart, but got ${shown}`, ['number'], [-0.5, 1.5, NaN], RangeError,
+    pctStart: [...worded((shown) => `Expected float between 0 and 1 pctStart, but got ${shown}`, ['number'], [-0.5, 1.5, NaN], RangeError,
       ['undefined']),
+    bad('an empty first phase', 0.1, RangeError, 'pctStart must leave no phase of 10 steps empty, phase 1 is with 0.1'),
+    bad('an empty last phase', 1, RangeError, 'pctStart must leave no phase of 10 steps empty, phase 2 is with 1')],
     annealStrategy: worded((shown) => `annealStrategy must be one of 'cos' or 'linear', instead got ${shown}`, ['text'], ['x'], RangeError,
       ['undefined']),
     cycleMomentum: flag('cycleMomentum'),
     baseMomentum: each('baseMomentum'), maxMomentum: each('maxMomentum'),
-    divFactor: finite('divFactor'), finalDivFactor: finite('finalDivFactor'),
+    divFactor: divisor('divFactor'), finalDivFactor: divisor('finalDivFactor'),
     threePhase: flag('threePhase'), lastEpoch,
   }, { maxLr: 1, totalSteps: 10 }],
   CyclicLR: [{
@@ -322,6 +359,14 @@ const schedulers = {
   }, {}],
 };
 
+/** The options of SWALR, and those that must be given. @type {[Record<string, Argument>, object]} */
+const swaLr = [{
+  swaLr: each('swaLr'), annealEpochs: integer('annealEpochs', 0),
+  annealStrategy: worded((shown) => `annealStrategy must be one of 'cos' or 'linear', instead got ${shown}`, ['text'], ['x'], RangeError,
+    ['undefined']),
+  lastEpoch,
+}, { swaLr: 0.1 }];
+
 const notAnOptimizer = kind('optimizer', '', [], { required: true, say: (_, __, shown) => `${shown} is not an Optimizer` });
 const stateDicts = [
   ...kind('stateDict', 'of type object', ['object', 'bare', 'array'], { required: true }),
@@ -330,6 +375,19 @@ const stateDicts = [
   bad('no rates', { _last_lr: 1 }, TypeError, '_last_lr must be an array, got 1'),
   bad('an epoch that is none', { last_epoch: '1' }, TypeError, 'last_epoch must be a number, got "1"'),
   bad('one that is wrong after one that is right', { step_size: 5, last_epoch: '1' }, TypeError, 'last_epoch must be a number, got "1"'),
+];
+
+/** @param {Any} w */
+const sequence = (w) => ({ schedulers: [w.scheduler, w.throwing], milestones: [1] });
+/** What composed schedulers refuse of others. @param {string} name */
+const composed = (name) => [
+  ...list('schedulers', { required: true }).filter(({ what }) => !/array/.test(what)),
+  bad('none', [], RangeError, `${name} expects at least one scheduler, but got no scheduler`),
+  bad('a scheduler that is none', (w) => [w.scheduler, 7], TypeError, `${name} expects schedulers, but got 7 at index 1`),
+  bad('a plateau', (w) => [w.scheduler, w.plateau], RangeError,
+    `${name} does not support ReduceLROnPlateau, whose step needs a metric, but got one at index 1`),
+  bad('one of another optimizer', (w) => [w.scheduler, w.cycle], RangeError,
+    `${name} expects all schedulers to belong to the same optimizer, but that at index 1 has another`),
 ];
 
 /** @type {Rows} */
@@ -348,6 +406,64 @@ const schedulerRows = {
       ]),
     ]);
   })),
+  ...Object.fromEntries(['OneCycleLR', 'CyclicLR'].map((name) => [`${name}#stateDict`, {
+    args: [], reads: true,
+    call: (/** @type {Any} */ w) => new (/** @type {Any} */ (lrScheduler)[name])(w.other, schedulers[name][1]).stateDict(),
+  }])),
+  'SequentialLR': {
+    args: [notAnOptimizer.filter(({ what }) => !/undefined/.test(what)), options('SequentialLR', {
+      schedulers: composed('SequentialLR'),
+      milestones: [...list('milestones', { required: true }).filter(({ what }) => !/array/.test(what)),
+        bad('too many', [1, 2], RangeError, 'Sequential Schedulers expects number of schedulers provided to be one more than the number '
+          + 'of milestone points, but got number of schedulers 2 and the number of milestones to be equal to 2'),
+        ...integer('milestones[0]', 0).map(({ value, ...rest }) => ({ ...rest, value: (/** @type {Any} */ w) => [value(w)] }))],
+      lastEpoch,
+    }, { base: sequence, own: kind('SequentialLR options', 'of type object', ['object', 'bare', 'array'], { required: true }) })],
+    call: (_, optimizer, given) => new lrScheduler.SequentialLR(optimizer, given), good: (w) => [w.scheduler.optimizer, sequence(w)],
+  },
+  'SequentialLR#step': { args: [], call: (w) => w.sequence.step(), more: (w) => [
+    ['a scheduler that is over', () => w.sequence.step(), RangeError, 'Tried to step 3 times. The specified number of total steps is 2'],
+  ], fails: true },
+  'ChainedScheduler': {
+    args: [composed('ChainedScheduler'), options('ChainedScheduler', {
+      optimizer: [...kind('optimizer', '', [], { also: ['null'], say: (_, __, shown) => `${shown} is not an Optimizer` }),
+        bad('another', (w) => w.it, RangeError,
+          'ChainedScheduler expects all schedulers to belong to the same optimizer, but that at index 0 has another')],
+    })],
+    call: (_, given, more) => new lrScheduler.ChainedScheduler(given, more), good: (w) => [[w.scheduler]],
+  },
+  ...Object.fromEntries(['SequentialLR', 'ChainedScheduler'].flatMap((name) => {
+    const make = (/** @type {Any} */ w) => (name === 'SequentialLR' ? w.sequence : w.chain);
+    return /** @type {[string, import('./table.js').Row][]} */ ([
+      [`${name}#stateDict`, { args: [], call: (w) => make(w).stateDict(), reads: true }],
+      [`${name}#loadStateDict`, {
+        args: [[
+          ...kind('stateDict', 'of type object', ['object', 'bare', 'array'], { required: true }),
+          bad('no schedulers', {}, TypeError, '_schedulers must be an array, got undefined'),
+          bad('too few', { _schedulers: [] }, RangeError,
+            `_schedulers must be the state dicts of ${name === 'SequentialLR' ? 2 : 1} schedulers, got Array of length 0`),
+          bad('one that is none', (w) => ({ _schedulers: make(w).schedulers.map(() => 7) }), TypeError,
+            'stateDict must be of type object, got 7'),
+          bad('one that is wrong after one that is right', (w) => ({
+            _schedulers: make(w).schedulers.map(() => ({ last_epoch: 5 })), _last_lr: 1,
+          }), TypeError, '_last_lr must be an array, got 1'),
+        ]],
+        call: (w, given) => make(w).loadStateDict(given), good: (w) => [make(w).stateDict()],
+      }],
+      [`${name}#attempt`, {
+        args: [[...callback('change', { required: true }), bad('one that throws when parts have stepped', (w) => () => {
+          make(w).schedulers[0].step();
+          throw mine;
+        }, Mine, 'mine')]],
+        call: (w, given) => make(w).attempt(given), good: () => [() => {}],
+      }],
+    ]);
+  })),
+  'ChainedScheduler#step': { args: [], call: (w) => w.chain.step(), more: (w) => [
+    ['a scheduler that throws', () => new lrScheduler.ChainedScheduler([w.scheduler, w.throwing]).step(), Mine, 'mine'],
+  ] },
+  'ReduceLROnPlateau#loadStateDict': { args: [kind('stateDict', 'of type object', ['object', 'bare', 'array'], { required: true })],
+    call: (w, given) => w.plateau.loadStateDict(given), good: (w) => [w.plateau.stateDict()] },
   'ReduceLROnPlateau#step': {
     args: [kind('metrics', 'a number', ['number'], { required: true })], call: (w, given) => w.plateau.step(given), good: () => [1],
   },
@@ -381,14 +497,26 @@ const schedulerRows = {
     }, Mine, 'mine')]],
     call: (w, given) => w.scheduler.attempt(given), good: () => [() => {}],
   },
-  'LRScheduler#moveTo': { args: [finite('epoch', { required: true })], call: (w, given) => w.scheduler.moveTo(given), good: () => [5] },
+  'LRScheduler#moveTo': { args: [finite('epoch', { required: true }), flag('isStart')],
+    call: (w, ...given) => w.scheduler.moveTo(...given), good: () => [5] },
   'LRScheduler#write': {
     args: [[...list('rates', { required: true }).filter(({ what }) => !/array/.test(what)),
       bad('NaN', [NaN], RangeError, 'rates[0] must be a finite number, got NaN'),
-      bad('too many', [1, 1], RangeError, 'rates must be at most 1, one for each group, got Array of length 2')]],
+      bad('too many', [1, 1], RangeError, 'rates must be 1, one for each group, got Array of length 2')]],
     call: (w, given) => w.scheduler.write(given), good: () => [[0.1]],
   },
   'LRScheduler#currentLrs': { args: [], call: (w) => w.scheduler.currentLrs(), reads: true },
+};
+
+/** @type {Rows} */
+const swaRows = {
+  'SWALR': {
+    args: [notAnOptimizer, options('SWALR', swaLr[0], {
+      base: () => swaLr[1], own: kind('SWALR options', 'of type object', ['object', 'bare', 'array'], { required: true }),
+    })],
+    call: (_, optimizer, given) => new swaUtils.SWALR(optimizer, given), good: (w) => [w.it, swaLr[1]],
+  },
+  'SWALR#getLr': { args: [], call: (w) => new swaUtils.SWALR(w.other, { swaLr: 1 }).getLr(), reads: true },
 };
 
 /** @param {string} _ @param {any} value @returns {unknown} what JSON can say, and tells everything apart */
@@ -413,12 +541,13 @@ function trained() {
       world.it.paramGroups, world.other.paramGroups,
       [.../** @type {Any} */ (world.it.state).values()].map(({ step, ...slots }) => [step, bitsOf(Object.values(slots))]),
       memory.bytesInUse, memory.tensorCount, ...common(),
-      [world.scheduler, world.cycle, world.plateau,
-        world.restarts].map((each_) => [each_.stateDict(), each_.getLastLr(), each_.optimizer.paramGroups]),
+      [world.scheduler, world.cycle, world.plateau, world.restarts, world.chain,
+        world.sequence].map((each_) => [each_.stateDict(), each_.getLastLr(), each_.optimizer.paramGroups]),
     ], shown),
     dispose: () => world.it.dispose(),
     scheduler: /** @type {Any} */ (undefined), cycle: /** @type {Any} */ (undefined), plateau: /** @type {Any} */ (undefined),
-    restarts: /** @type {Any} */ (undefined),
+    restarts: /** @type {Any} */ (undefined), chain: /** @type {Any} */ (undefined), sequence: /** @type {Any} */ (undefined),
+    throwing: /** @type {Any} */ (undefined),
   };
   const own = () => new RMSprop([numbered('own')], { lr: 0.5 });
   world.scheduler = new lrScheduler.StepLR(own(), { stepSize: 2 });
@@ -427,6 +556,16 @@ function trained() {
   world.cycle.step();
   world.plateau = new lrScheduler.ReduceLROnPlateau(own());
   world.restarts = new lrScheduler.CosineAnnealingWarmRestarts(own(), { t0: 2 });
+  world.throwing = new lrScheduler.LambdaLR(world.scheduler.optimizer, { lrLambda: (epoch) => {
+    if (epoch > 0) throw mine;
+    return 1;
+  } });
+  world.chain = new lrScheduler.ChainedScheduler([new lrScheduler.ExponentialLR(own(), { gamma: 0.5 })]);
+  const parts = own();
+  world.sequence = new lrScheduler.SequentialLR(parts, { milestones: [1], schedulers: [
+    new lrScheduler.ExponentialLR(parts, { gamma: 0.5 }), new lrScheduler.OneCycleLR(parts, { maxLr: 1, totalSteps: 2 }),
+  ] });
+  for (let i = 0; i < 3; i++) world.sequence.step();
   world.goneRate.dispose();
   for (let i = 0; i < 3; i++) {
     made.a.gradient = [1, -1, 2];
@@ -442,6 +581,12 @@ function trained() {
 }
 
 const surface = surfaceOf(torch);
-testTable('torch', surface.filter((path) => !/^lrScheduler/.test(path)), rows, trained);
+testTable('torch', surface.filter((path) => !/^(lrScheduler|swaUtils)/.test(path)), rows, trained);
+/** What SWALR has from LRScheduler has its rows there. */
+const inherited = new Set(Object.keys(schedulerRows).map((path) => path.replace('LRScheduler', 'SWALR')));
+testTable('torch.swaUtils', surface.flatMap((path) => {
+  const own = path.replace('swaUtils.', '');
+  return own === path || (own.startsWith('SWALR#') && own !== 'SWALR#getLr' && inherited.has(own)) ? [] : [own];
+}), swaRows, trained);
 testTable('torch.lrScheduler', surface.flatMap((path) => (/^lrScheduler/.test(path) ? path.replace('lrScheduler.', '') : [])),
   schedulerRows, trained);

@@ -64,11 +64,15 @@ function failsWithoutTrace(optimizer, variables, call, error) {
 }
 
 test('the entry exports what the interface names', () => {
-  assert.deepEqual(Object.keys(torch).sort(), ['RMSprop', 'clipGradNorm', 'clipGradValue', 'load', 'lrScheduler', 'save']);
-  assert.deepEqual(Object.keys(lrScheduler).sort(), [
-    'ConstantLR', 'CosineAnnealingLR', 'CosineAnnealingWarmRestarts', 'CyclicLR', 'ExponentialLR', 'LRScheduler', 'LinearLR',
-    'MultiStepLR', 'OneCycleLR', 'PolynomialLR', 'ReduceLROnPlateau', 'StepLR',
+  assert.deepEqual(Object.keys(torch).sort(), [
+    'RMSprop', 'clipGradNorm', 'clipGradValue', 'load', 'lrScheduler', 'save', 'swaUtils',
   ]);
+  assert.deepEqual(Object.keys(lrScheduler).sort(), [
+    'ChainedScheduler', 'ConstantLR', 'CosineAnnealingLR', 'CosineAnnealingWarmRestarts', 'CyclicLR', 'ExponentialLR', 'LRScheduler',
+    'LambdaLR', 'LinearLR', 'MultiStepLR', 'MultiplicativeLR', 'OneCycleLR', 'PolynomialLR', 'ReduceLROnPlateau', 'SequentialLR',
+    'StepLR',
+  ], 'as torch.optim.lr_scheduler.__all__ of 2.15');
+  assert.deepEqual(Object.keys(torch.swaUtils).sort(), ['SWALR']);
 });
 
 test('the rule is PyTorch\'s for every size, float32, every operation rounded', () => {
@@ -144,7 +148,76 @@ test('what is written into a group takes effect at the next step, and is checked
   assert.throws(() => /** @type {any} */ (optimizer.paramGroups).push({}), TypeError);
 });
 
-test('a key that groups do not have is refused by the step and by the state dict', () => {
+test('a key of the user\'s own stays in its group and in state dicts, and is loaded', () => {
+  const [v, w] = parameters([[1, 1], [1, 1]]);
+  const own = { name: 'head', lr_scale: 0.5, layers: [1, 2], meta: { frozen: false, 'note_1': null }, mask: new Float32Array([1, 0]) };
+  const optimizer = new RMSprop([{ params: [v], ...own }, { params: [w] }]);
+  optimizer.addParamGroup({ params: [variable([1])], stage: 3, scale: tensor([2, 3]) });
+  optimizer.paramGroups[1].label = 'tail';
+  optimizer.step();
+  const dict = optimizer.stateDict();
+  const [first, second, third] = dict.param_groups;
+  assert.deepEqual({ ...first, ...own }, first);
+  assert.deepEqual([second.label, third.stage, [...third.scale]], ['tail', 3, [2, 3]]);
+  assert.notEqual(first.mask, own.mask, 'it is a copy');
+  const other = new RMSprop([{ params: [v] }, { params: [w], gone: 1 }, { params: [variable([1])] }]);
+  other.loadStateDict(torch.load(torch.save(dict)));
+  assert.deepEqual({ ...other.paramGroups[0], ...own }, { ...other.paramGroups[0] });
+  assert.equal(other.paramGroups[1].label, 'tail');
+  assert.equal('gone' in other.paramGroups[1], false, 'options are replaced');
+  optimizer.paramGroups[1].label = () => 1;
+  assert.throws(() => optimizer.stateDict(), /^TypeError: paramGroups\[1\]\.label must be numbers, text, arrays or plain objects, got function/);
+});
+
+test('known options misspelled, in Python\'s spelling or as other frameworks call them are refused, with the right name', () => {
+  for (const [wrong, right] of Object.entries({
+    weight_decay: 'weightDecay', weightdecay: 'weightDecay', WeightDecay: 'weightDecay', weigthDecay: 'weightDecay',
+    momentun: 'momentum', LR: 'lr', learning_rate: 'lr', learningRate: 'lr', rho: 'alpha', epsilon: 'eps', initial_lr: 'initialLr',
+    max_momentum: 'maxMomentum', centred: 'centered', maximise: 'maximize', param_names: 'paramNames', swa_lr: 'swaLr',
+  })) {
+    const message = new RegExp(`^TypeError: group has no option "${wrong}"; did you mean "${right}"\\?$`);
+    const [v, w] = parameters([[1], [1]]);
+    assert.throws(() => new RMSprop([{ params: [v], [wrong]: 1 }]), message);
+    const optimizer = new RMSprop([v]);
+    failsWithoutTrace(optimizer, [v, w], () => optimizer.addParamGroup({ params: [w], [wrong]: 1 }), message);
+    Object.assign(optimizer.paramGroups[0], { [wrong]: 1 });
+    assert.throws(() => optimizer.step(), message);
+  }
+});
+
+test('the groups of one optimizer make another', () => {
+  const [v, w] = parameters([[1, 1], [1, 1]]);
+  const one = new RMSprop([{ params: [['v', v]], name: 'body' }, { params: [['w', w]], lr: 0.5, centered: true }], { alpha: 0.5 });
+  new lrScheduler.OneCycleLR(one, { maxLr: 1, totalSteps: 10 });
+  const other = new RMSprop(one.paramGroups);
+  assert.deepEqual(other.paramGroups, one.paramGroups);
+  assert.notEqual(other.paramGroups[0], one.paramGroups[0]);
+  other.step();
+  assert.equal(one.state.size, 0);
+});
+
+test('parameters may come with names, which groups and state dicts keep', () => {
+  const [v, w] = parameters([[1, 1], [1, 1]]);
+  const optimizer = new RMSprop(/** @type {[string, Variable][]} */ ([['body', v], ['head', w]]));
+  assert.deepEqual(optimizer.paramGroups[0].params, [v, w]);
+  assert.deepEqual(optimizer.stateDict().param_groups[0].param_names, ['body', 'head']);
+  const { param_names: _names, ...nameless } = optimizer.stateDict().param_groups[0];
+  optimizer.loadStateDict({ state: {}, param_groups: [nameless] });
+  assert.deepEqual(optimizer.paramGroups[0].paramNames, ['body', 'head'], 'as PyTorch keeps them');
+  assert.throws(() => new RMSprop(/** @type {any} */ ([['body', v], w])), /^RangeError: all optimizer params should be with\/without names/);
+  assert.throws(() => new RMSprop(/** @type {any} */ ([[3, v]])), /^TypeError: params\[0\]\[0\] must be of type string, got 3/);
+  assert.throws(() => new RMSprop([{ params: [v], paramNames: ['a', 'b'] }]), /^RangeError: paramNames must be as many as params, 1/);
+});
+
+test('options without effect here are kept, as PyTorch keeps them', () => {
+  const [v] = parameters([[1]]);
+  const optimizer = new RMSprop([v], { foreach: true, capturable: true, differentiable: false });
+  const [group] = optimizer.stateDict().param_groups;
+  assert.deepEqual([group.foreach, group.capturable, group.differentiable], [true, true, false]);
+  assert.throws(() => new RMSprop([v], /** @type {any} */ ({ foreach: 1 })), /^TypeError: foreach must be of type boolean, got 1/);
+});
+
+test('a misspelled key of a group is refused by the step and by the state dict', () => {
   const [v, w] = parameters([[1, 1], [1, 1]]);
   const optimizer = new RMSprop([{ params: [v] }, { params: [w] }]);
   const group = /** @type {any} */ (optimizer.paramGroups[1]);
@@ -191,7 +264,7 @@ test('wrong arguments of the constructor are refused by name', () => {
   const [v] = parameters([[1]]);
   const make = (/** @type {any} */ params, /** @type {any} */ options = undefined) => () => new RMSprop(params, options);
   assert.throws(make([v], { learningRate: 1 }), /^TypeError: RMSprop has no option "learningRate"/);
-  assert.throws(make([v], { foreach: true }), /^TypeError: RMSprop has no option "foreach"/);
+  assert.throws(make([v], { fused: true }), /^TypeError: RMSprop has no option "fused"/);
   assert.throws(make([{ params: [v], lR: 1 }]), /^TypeError: group has no option "lR"; did you mean "lr"/);
   assert.throws(make([v], null), TypeError);
   assert.throws(make([v], { lr: '0.1' }), /^TypeError: lr must be a finite number >= 0, got "0.1"/);
@@ -214,7 +287,7 @@ test('a group that is refused is not added', () => {
   const [v, w] = parameters([[1], [1]]);
   const optimizer = new RMSprop([v]);
   for (const [group, error] of /** @type {[any, any][]} */ ([
-    [{ params: [w, v] }, RangeError], [{ params: [w], lr: NaN }, RangeError], [{ params: [w], rate: 1 }, TypeError],
+    [{ params: [w, v] }, RangeError], [{ params: [w], lr: NaN }, RangeError], [{ params: [w], weight_decay: 1 }, TypeError],
     [{ params: [1] }, TypeError], [w, TypeError], [undefined, TypeError],
   ])) failsWithoutTrace(optimizer, [v, w], () => optimizer.addParamGroup(group), error);
   optimizer.addParamGroup({ params: [w] });
@@ -707,6 +780,8 @@ const everyScheduler = [
   ['OneCycleLR', { maxLr: 1, epochs: 2, stepsPerEpoch: 10, threePhase: true, annealStrategy: 'linear' }, () => []],
   ['CyclicLR', { baseLr: 0.01, maxLr: [0.1, 0.2], stepSizeUp: 2, stepSizeDown: 3, mode: 'exp_range', gamma: 0.99 }, () => []],
   ['CyclicLR', { baseLr: 0.01, maxLr: 0.1, stepSizeUp: 3, scaleFn: (/** @type {number} */ x) => 1 / x, cycleMomentum: false }, () => []],
+  ['LambdaLR', { lrLambda: [(/** @type {number} */ k) => 1 / (1 + k), () => 2] }, () => []],
+  ['MultiplicativeLR', { lrLambda: () => 0.9 }, () => []],
   ['ReduceLROnPlateau', { patience: 1, cooldown: 1, minLr: [0.01, 0.02] }, (k) => [[1, 0.9, 0.95, 0.96, 0.97, 0.98, 0.99][k % 7]]],
 ];
 
@@ -758,6 +833,18 @@ test('options of schedulers that PyTorch refuses are refused, with its words', (
     ['StepLR', {}, /^TypeError: stepSize must be/], ['StepLR', { stepSize: 0 }, /^RangeError: stepSize/],
     ['StepLR', { stepSize: 2, gamma: NaN }, /^RangeError: gamma/], ['MultiStepLR', { milestones: 3 }, /^TypeError: milestones/],
     ['MultiStepLR', { milestones: [1.5] }, /^RangeError: milestones/], ['ExponentialLR', {}, /^TypeError: gamma/],
+    ['ConstantLR', { factor: 0 }, /^RangeError: factor must be above 0, got 0/],
+    ['PolynomialLR', { power: -1 }, /^RangeError: power must be at least 0, got -1/],
+    ['LambdaLR', {}, /^TypeError: lrLambda must be a function, or one for each group, got undefined/],
+    ['LambdaLR', { lrLambda: [() => 1] }, /^RangeError: Expected 2 lrLambdas, but got 1/],
+    ['LambdaLR', { lrLambda: () => NaN }, /^RangeError: the result of lrLambda\(0\) must be a finite number, got NaN/],
+    ['MultiplicativeLR', { lrLambda: [() => 1, 3] }, /^TypeError: lrLambda\[1\] must be of type function, got 3/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 9, divFactor: 0 }, /^RangeError: divFactor must be a finite number other than 0, got 0/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 9, finalDivFactor: 0 }, /^RangeError: finalDivFactor must be a finite number other than 0/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 10, pctStart: 0.1 }, /^RangeError: pctStart must leave no phase of 10 steps empty, phase 1 is/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 2, pctStart: 0.5 }, /^RangeError: pctStart must leave no phase of 2 steps empty, phase 1 is/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 9, pctStart: 1 }, /^RangeError: pctStart must leave no phase of 9 steps empty, phase 2 is/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 3, pctStart: 2 / 3, threePhase: true }, /^RangeError: pctStart must .* phase 3 is/],
     ['ConstantLR', { factor: 1.5 }, /^RangeError: Constant multiplicative factor expected to be between 0 and 1/],
     ['LinearLR', { startFactor: 0 }, /^RangeError: Starting multiplicative factor expected to be greater than 0/],
     ['LinearLR', { endFactor: 2 }, /^RangeError: Ending multiplicative factor expected to be between 0 and 1/],
@@ -851,6 +938,146 @@ test('a plateau refuses what is no metric, and more groups than its list of limi
   simple.step(1);
   simple.step(NaN);
   assert.deepEqual(simple.getLastLr(), [0.1 * 0.1, 0.2 * 0.1, 1 * 0.1]);
+});
+
+test('a scheduler that is made after loadStateDict says once that it changes the loaded rates', (t) => {
+  const warn = t.mock.method(console, 'warn', () => {});
+  const make = (/** @type {torch.RMSprop} */ optimizer) => new lrScheduler.LinearLR(optimizer, { startFactor: 0.25, totalIters: 4 });
+  const first = scheduled();
+  const scheduler = make(first);
+  for (let k = 0; k < 6; k++) scheduler.step();
+  const saved = first.stateDict();
+
+  const right = scheduled();
+  const resumed = make(right);
+  right.loadStateDict(saved);
+  resumed.loadStateDict(scheduler.stateDict());
+  assert.deepEqual(resumed.getLastLr(), scheduler.getLastLr());
+  assert.equal(warn.mock.callCount(), 0);
+
+  const wrong = scheduled();
+  wrong.loadStateDict(saved);
+  new lrScheduler.StepLR(wrong, { stepSize: 2 });
+  assert.equal(warn.mock.callCount(), 0, 'whose initial step changes nothing');
+  wrong.loadStateDict(saved);
+  make(wrong);
+  make(wrong);
+  assert.deepEqual(warn.mock.calls.map(({ arguments: [text] }) => text), [
+    "LinearLR was made after the optimizer's loadStateDict: its initial step has changed paramGroups[0].lr from the loaded "
+      + '0.10000000000000002 to 0.025000000000000005. Make schedulers first, then load the state dicts of the optimizer and of the '
+      + 'schedulers.',
+  ]);
+
+  const sequence = scheduled();
+  sequence.loadStateDict({ ...saved, param_groups: saved.param_groups.map((group) => ({ ...group, lr: 0.01 })) });
+  const parts = [2, 3].map((tMax) => new lrScheduler.CosineAnnealingLR(sequence, { tMax }));
+  assert.equal(warn.mock.callCount(), 1);
+  new lrScheduler.SequentialLR(sequence, { schedulers: parts, milestones: [4] });
+  assert.equal(warn.mock.callCount(), 2);
+
+  const later = scheduled();
+  later.loadStateDict(saved);
+  for (const group of later.paramGroups) group.lr = 0.5;
+  make(later);
+  assert.equal(warn.mock.callCount(), 2, 'nothing that was loaded is changed');
+});
+
+test('a cosine goes on after 2^20 periods', () => {
+  const scheduler = new lrScheduler.CosineAnnealingLR(scheduled(), { tMax: 10 });
+  scheduler.loadStateDict({ ...scheduler.stateDict(), last_epoch: 2 ** 20 * 10 });
+  scheduler.step();
+  const expected = 0.1 * (1 + Math.cos(Math.PI / 10)) / 2;
+  assert.ok(Math.abs(scheduler.getLastLr()[0] - expected) < 1e-9, `${scheduler.getLastLr()[0]} is not ${expected}`);
+});
+
+test('a schedule without milestones is saved and loaded', () => {
+  const scheduler = new lrScheduler.MultiStepLR(scheduled(), { milestones: [] });
+  scheduler.step();
+  const file = torch.load(torch.save(scheduler.stateDict()));
+  assert.deepEqual(file, scheduler.stateDict());
+  const other = new lrScheduler.MultiStepLR(scheduled(), { milestones: [] });
+  other.loadStateDict(file);
+  other.step();
+  assert.deepEqual(other.getLastLr(), [0.1, 0.2]);
+});
+
+test('a state dict with numbers that the constructor refuses is refused, and changes nothing', () => {
+  /** @type {[string, any, any, RegExp][]} */
+  const wrong = [
+    ['StepLR', { stepSize: 2 }, { step_size: 0 }, /^RangeError: stepSize must be/],
+    ['StepLR', { stepSize: 2 }, { gamma: NaN }, /^RangeError: gamma/],
+    ['MultiStepLR', { milestones: [2] }, { milestones: { 3: 0.5 } }, /^RangeError: milestones\[3\] must be/],
+    ['ConstantLR', {}, { factor: 0 }, /^RangeError: factor must be above 0/],
+    ['CosineAnnealingLR', { tMax: 3 }, { T_max: 0 }, /^RangeError: tMax/],
+    ['CosineAnnealingWarmRestarts', { t0: 3 }, { T_i: 0 }, /^RangeError: tI/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 9 }, { _schedule_phases: [{ end_step: 0 }] }, /^RangeError: _schedule_phases\[0\]\.start_lr/],
+    ['OneCycleLR', { maxLr: 1, totalSteps: 9 }, { _anneal_func_type: 'x' }, /^RangeError: annealStrategy/],
+    ['CyclicLR', { baseLr: 1, maxLr: 2 }, { total_size: 0 }, /^RangeError: total_size/],
+    ['CyclicLR', { baseLr: 1, maxLr: 2 }, { max_lrs: [1] }, /^RangeError: max_lrs must have the same length/],
+    ['ReduceLROnPlateau', {}, { mode: 'x' }, /^RangeError: mode "x" is unknown!/],
+    ['LambdaLR', { lrLambda: () => 1 }, { lr_lambdas: [null] }, /^RangeError: lr_lambdas must be 2 times null/],
+    ['LambdaLR', { lrLambda: () => 1 }, { lr_lambdas: [null, { k: 1 }] }, /^TypeError: lr_lambdas\[1\] must be null: functions are not saved/],
+  ];
+  for (const [name, options, change, message] of wrong) {
+    const scheduler = new (/** @type {any} */ (lrScheduler)[name])(scheduled(), options);
+    const before = scheduler.stateDict();
+    assert.throws(() => scheduler.loadStateDict({ ...before, ...change }), message);
+    assert.deepEqual(scheduler.stateDict(), before);
+  }
+});
+
+test('composed schedulers refuse what cannot be composed, by name, and nothing has changed', () => {
+  const { ChainedScheduler, ExponentialLR, LinearLR, ReduceLROnPlateau, SequentialLR } = lrScheduler;
+  const optimizer = scheduled();
+  const one = new ExponentialLR(optimizer, { gamma: 0.5 });
+  const other = new ExponentialLR(scheduled(), { gamma: 0.5 });
+  const plateau = new ReduceLROnPlateau(optimizer);
+  const chain = new ChainedScheduler([one]);
+  one.step();
+  const look = () => [ratesOf(optimizer), one.stateDict(), chain.stateDict()];
+  const before = look();
+  const sequence = (/** @type {any} */ options) => () => new SequentialLR(optimizer, options);
+  /** @type {[() => unknown, RegExp][]} */
+  const wrong = [
+    [sequence({ schedulers: [], milestones: [] }), /^RangeError: SequentialLR expects at least one scheduler, but got no scheduler/],
+    [sequence({ schedulers: one, milestones: [] }), /^TypeError: schedulers must be an array, got ExponentialLR/],
+    [sequence({ schedulers: [one, 3], milestones: [1] }), /^TypeError: SequentialLR expects schedulers, but got 3 at index 1/],
+    [sequence({ schedulers: [one, plateau], milestones: [1] }), /^RangeError: SequentialLR does not support ReduceLROnPlateau/],
+    [sequence({ schedulers: [one, other], milestones: [1] }), /^RangeError: SequentialLR expects all schedulers to belong to the same/],
+    [sequence({ schedulers: [one, one] }), /^TypeError: milestones must be an array, got undefined/],
+    [sequence({ schedulers: [one, one], milestones: [1, 2] }), /^RangeError: Sequential Schedulers expects number of schedulers/],
+    [sequence({ schedulers: [one, one], milestones: [1.5] }), /^RangeError: milestones\[0\] must be an integer/],
+    [sequence({ schedulers: [one, one, one], milestones: [5, 4] }), /^RangeError: milestones\[1\] must be an integer in \[5, /],
+    [sequence({ schedulers: [one, chain], milestones: [1] }), /^RangeError: schedulers\[1\] must be a scheduler of its own/],
+    [sequence({ schedulers: [one], milestone: [] }), /^TypeError: SequentialLR has no option "milestone"; did you mean "milestones"/],
+    [() => new ChainedScheduler([]), /^RangeError: ChainedScheduler expects at least one scheduler/],
+    [() => new ChainedScheduler([one, plateau]), /^RangeError: ChainedScheduler does not support ReduceLROnPlateau/],
+    [() => new ChainedScheduler([one], { optimizer: other.optimizer }), /^RangeError: ChainedScheduler expects all schedulers to belong/],
+    [() => chain.loadStateDict({}), /^TypeError: _schedulers must be an array/],
+    [() => chain.loadStateDict({ _schedulers: [] }), /^RangeError: _schedulers must be the state dicts of 1 schedulers/],
+    [() => chain.loadStateDict({ _schedulers: [{ last_epoch: 7 }], _last_lr: 3 }), /^TypeError: _last_lr must be an array/],
+  ];
+  for (const [call, message] of wrong) {
+    assert.throws(call, message);
+    assert.deepEqual(look(), before, `${message}`);
+  }
+  const empty = new LinearLR(scheduled(), { totalIters: 0 });
+  const late = new ExponentialLR(/** @type {torch.RMSprop} */ (empty.optimizer), { gamma: 0.5 });
+  assert.throws(() => new SequentialLR(empty.optimizer, { schedulers: [late, empty], milestones: [3] }),
+    /^RangeError: totalIters of schedulers\[1\] must be above 0 in a SequentialLR, got 0/);
+});
+
+test('when one of chained schedulers fails, none has stepped', () => {
+  const optimizer = scheduled();
+  const fails = new lrScheduler.LambdaLR(optimizer, { lrLambda: (k) => (k > 2 ? NaN : 1) });
+  const steady = new lrScheduler.ExponentialLR(optimizer, { gamma: 0.5 });
+  const chain = new lrScheduler.ChainedScheduler([steady, fails]);
+  chain.step();
+  chain.step();
+  const look = () => [ratesOf(optimizer), chain.stateDict()];
+  const before = look();
+  assert.throws(() => chain.step(), /^RangeError: the result of lrLambda\(3\) must be a finite number, got NaN/);
+  assert.deepEqual(look(), before);
 });
 
 test('cycles move the momentum against the rate', () => {
