@@ -32,10 +32,9 @@ export function clipGradNorm(params, maxNorm, options = {}) {
   ofType('errorIfNonfinite', errorIfNonfinite, 'boolean');
   if (gradients.length === 0) return 0;
 
-  // Each sum is taken in float64 and rounded to the type of what it sums, the total to the wider of them.
+  // The total has the wider of the types.
   const wider = gradients.some(({ dtype }) => dtype === 'float64') ? 'float64' : 'float32';
-  const norms = gradients.map(({ dtype, data }) => rounded(dtype, norm(data, normType)));
-  const total = rounded(wider, norm(norms, normType));
+  const total = norm(wider, gradients.map(({ dtype, data }) => norm(dtype, data, normType)), normType);
   if (errorIfNonfinite && !Number.isFinite(total)) {
     throw new Error(`The total norm of order ${normType} for gradients from \`params\` is non-finite, so it cannot be `
       + 'clipped. To disable this error and scale the gradients by the non-finite norm anyway, set '
@@ -99,21 +98,41 @@ function rounded(dtype, x) {
 }
 
 /**
+ * The norm with every operation rounded to the type, in the order of PyTorch with one thread: squares are added up in
+ * the lanes of a register of 256 bits, then the lanes, then the tail; what other norms add up, one after another.
+ *
+ * @param {string} dtype
  * @param {ArrayLike<number>} values
- * @param {number} order
- * @returns {number} their norm, in float64; 0 counts those that are not 0, -Infinity is the smallest magnitude
+ * @param {number} order 0 counts those that are not 0, -Infinity is the smallest magnitude
+ * @returns {number}
  */
-function norm(values, order) {
+function norm(dtype, values, order) {
+  if (order === 2) return rounded(dtype, Math.sqrt(sumOfSquares(dtype, values)));
+  const exponent = rounded(dtype, order);
   let sum = order === -Infinity && values.length ? Infinity : 0;
   for (let i = 0; i < values.length; i++) {
     const magnitude = Math.abs(values[i]);
-    if (order === 2) sum += magnitude * magnitude;
-    else if (order === 1) sum += magnitude;
-    else if (order === Infinity) sum = Math.max(sum, magnitude);
+    if (order === Infinity) sum = Math.max(sum, magnitude);
     else if (order === -Infinity) sum = Math.min(sum, magnitude);
-    else if (order === 0) sum += magnitude === 0 ? 0 : 1;
-    else sum += pow(magnitude, order);
+    else if (order === 0) sum = rounded(dtype, sum + Number(magnitude !== 0));
+    else sum = rounded(dtype, sum + (order === 1 ? magnitude : rounded(dtype, pow(magnitude, exponent))));
   }
-  if (order === 2) return Math.sqrt(sum);
-  return [0, 1, Infinity, -Infinity].includes(order) ? sum : pow(sum, 1 / order);
+  const isPower = ![0, 1, Infinity, -Infinity].includes(order);
+  return isPower ? rounded(dtype, pow(sum, rounded(dtype, 1 / exponent))) : sum;
+}
+
+/**
+ * @param {string} dtype
+ * @param {ArrayLike<number>} values
+ * @returns {number}
+ */
+function sumOfSquares(dtype, values) {
+  // A typed array rounds what is written into it.
+  const lanes = dtype === 'float64' ? new Float64Array(4) : new Float32Array(8);
+  const whole = values.length - values.length % lanes.length;
+  for (let i = 0; i < whole; i++) lanes[i % lanes.length] += rounded(dtype, values[i] * values[i]);
+  let sum = 0;
+  for (const lane of lanes) sum = rounded(dtype, sum + lane);
+  for (let i = whole; i < values.length; i++) sum = rounded(dtype, sum + rounded(dtype, values[i] * values[i]));
+  return sum;
 }

@@ -125,6 +125,28 @@ test('clip_grad_norm_ and clip_grad_value_ are met to the bit, the norm too', (t
   t.diagnostic(`not replayed, outside the interface: ${averages.join(', ')}`);
 });
 
+test('clip_grad_norm_ is met to the bit in every order, where sums are long or overflow too', (t) => {
+  const { cases } = load('torch_clip.json');
+  const tally = new Tally();
+  for (const c of cases) {
+    tally.cases++;
+    const variables = c.before.map((/** @type {string[]} */ bits) => {
+      const gradient = numbersOf(bits);
+      const v = variable(gradient, { dtype: gradient instanceof Float64Array ? 'float64' : 'float32' });
+      v.gradient = gradient;
+      return v;
+    });
+    const total = clipGradNorm(variables, c.max_norm, { normType: Number(c.norm_type === 'inf' ? Infinity
+      : c.norm_type === '-inf' ? -Infinity : c.norm_type) });
+    const what = `norm of order ${c.norm_type} of ${c.before.map((/** @type {string[]} */ { length }) => length)} elements`;
+    tally.equal([total], c.total, what);
+    c.after.forEach((/** @type {string[]} */ bits, /** @type {number} */ i) =>
+      tally.equal(variables[i].gradient.data, bits, `${what}, tensor ${i}`));
+  }
+  assert.ok(tally.cases >= 30);
+  t.diagnostic(`clips: ${tally}`);
+});
+
 test('what PyTorch refuses is refused, with the same kind of error and the same information', (t) => {
   const parameter = () => variable([1, 1]);
   const withGradient = (/** @type {any} */ gradient) => Object.assign(parameter(), { gradient });

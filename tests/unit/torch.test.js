@@ -718,7 +718,7 @@ test('clipGradNorm returns the norm before, of any order, and scales by a recipr
 test('every operation of clipGradNorm is rounded: the norms, the total, the reciprocal, the factor', () => {
   const f = Math.fround;
   const random = randomNumbers(11);
-  const norm = (/** @type {ArrayLike<number>} */ values) => f(Math.sqrt(Array.from(values).reduce((sum, x) => sum + x * x, 0)));
+  const norm = (/** @type {ArrayLike<number>} */ values) => f(Math.sqrt(Array.from(values).reduce((sum, x) => f(sum + f(x * x)), 0)));
   for (let round = 0; round < 200; round++) {
     const gradients = [3, 5].map((size) => Float32Array.from({ length: size }, random));
     const list = gradients.map((gradient) => {
