@@ -27,6 +27,7 @@ export function installManifest(folder) {
   const name = basename(resolve(folder));
   const count = Object.keys(JSON.parse(lock.toString()).packages).filter((path) => path !== '').length;
   console.log(`Installing ${count} packages for ${name} (once, from the npm registry) ...`);
+  const start = performance.now();
   const { status, error, stdout, stderr } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: folder,
     shell: process.platform === 'win32', // there npm is a .cmd
@@ -43,6 +44,7 @@ export function installManifest(folder) {
     );
   }
   writeFileSync(note, hash);
+  console.log(`  ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }
 
 /**

@@ -1,126 +1,157 @@
 /**
- * `npm test`: sets the machine up, then lint, types, builds and tests, in this order, until one fails.
+ * `npm run test:quick`, `npm test`, `npm run test:deep`: runs all steps of a tier, whether or not others fail, except those
+ * that need one that failed. At the end it names every test that failed, with the command that runs it alone.
  *
- * The process ends with the exit code of the step that failed, or with 0.
- */
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { testFiles } from './test-files.js';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
-const modules = join(root, 'node_modules');
-
-/**
- * @param {string[]} args
- * @returns {string[]} the command that runs them with this Node
- */
-const node = (...args) => [process.execPath, ...args];
-const tsc = node(join(modules, 'typescript/bin/tsc'));
-const scalar = `--import=${pathToFileURL(join(root, 'tests/force-scalar.js'))}`;
-
-/**
- * What each step is called and runs. A test process finds in RMSPROP_KERNELS which kernels it is to run on.
+ *     node tests/all.js quick|full|deep [<part of a step's name> ...]
  *
- * @type {{ name: string, before?: () => void, commands: string[][], env?: Record<string, string> }[]}
+ * With parts of names only those steps run, which must find what they need from an earlier run.
  */
-const steps = [
-  { name: 'set-up', commands: [node('tests/setup.js')] },
-  { name: 'lint', commands: [node(join(modules, 'eslint/bin/eslint.js'), '.')] },
-  { name: 'types', commands: [tsc] },
-  {
-    name: 'package',
-    commands: [
-      node('tests/consumers/pack.js'),
-      // As a user's compiler sees them, who has nothing but them.
-      [...tsc, '--ignoreConfig', '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022',
-        '--lib', 'es2022,dom',
-        ...['index', 'v1', 'legacy', 'torch', 'optax', 'jax', 'tfjs', 'nats', 'threads', 'node', 'storage', 'keras-files',
-          'tfjs-files'].map((entry) => `dist/types/${entry}.d.ts`)],
-      node('tests/document-types.js'),
-    ],
-  },
-  { name: 'documentation', commands: [node('docs/site/dialects.js', '--check'), node('docs/site/site.js')] },
-  { name: 'generated modules are what the sources give', commands: [node('src/build.js', '--check')] },
-  {
-    name: 'native',
-    commands: [
-      ['cmake', '-S', '.', '-B', 'build/test', '-G', 'Ninja'],
-      ['cmake', '--build', 'build/test'],
-      ['ctest', '--test-dir', 'build/test', '--output-on-failure', '--parallel', '2'],
-    ],
-  },
-  // Three of each area, chosen by a seed: a mutant that a change of the code makes to be chosen has to be noticed, too.
-  { name: 'mutants', commands: [node('tests/mutate.js', '--count', '3', '--seed', '1')] },
-  { name: 'coverage', commands: [node('tests/coverage.js')] },
-  { name: 'fuzz', commands: [node('tests/fuzz.js', '--seconds', '20', '--seed', '1', '--fresh')] },
-  {
-    name: 'Node, SIMD kernels',
-    commands: [nodeTests('unit', 'failure', 'golden', 'demo', 'toolkits', 'python')],
-    env: { RMSPROP_KERNELS: 'simd' },
-  },
-  {
-    name: 'Node, scalar kernels',
-    commands: [nodeTests('unit', 'failure', 'golden', 'demo', 'toolkits')],
-    env: { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${scalar}`.trim() },
-  },
-  // One file after the other: both use the machine to the full.
-  { name: 'consumers', commands: [oneByOne(nodeTests('consumers'))] },
-  { name: 'several replicas', commands: [oneByOne(nodeTests('distributed'))] },
-  // A browser wants the machine for itself.
-  { name: 'browsers', commands: [oneByOne(nodeTests('browsers'))] },
-];
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { root } from './tiers/files.js';
+import { SET_UP, tiers } from './tiers/steps.js';
+
+/** @typedef {import('./tiers/reporter.js').Failure} Failure */
+/** @typedef {import('./tiers/steps.js').Step} Step */
+/**
+ * @typedef {object} Problem
+ * @property {string} what failed
+ * @property {string} command that runs it alone
+ */
+
+const [tier, ...parts] = process.argv.slice(2);
+if (!(tier in tiers)) {
+  console.error(`usage: node tests/all.js ${Object.keys(tiers).join('|')} [<part of a step's name> ...]`);
+  process.exit(2);
+}
+const steps = tiers[/** @type {keyof typeof tiers} */ (tier)]
+  .filter(({ name }) => parts.length === 0 || parts.some((part) => name.includes(part)));
+const results = join(root, 'build/tests');
+rmSync(results, { recursive: true, force: true });
+mkdirSync(results, { recursive: true });
+
+/** @type {{ name: string, seconds: number, state: string, problems: Problem[] }[]} */
+const done = [];
+for (const step of steps) {
+  const { name, needs } = step;
+  if (done.some((other) => other.name === needs && other.state !== 'passed')) {
+    done.push({ name, seconds: 0, state: 'not run', problems: [{ what: `it needs "${needs}", which did not pass`, command: '' }] });
+    continue;
+  }
+  console.log(`\n== ${name}`);
+  const start = performance.now();
+  const problems = step.tests ? await runTests(step) : await runCommands(step);
+  done.push({ name, seconds: (performance.now() - start) / 1000, state: problems.length === 0 ? 'passed' : 'FAILED', problems });
+}
+
+console.log(`\n== summary of ${tier}`);
+for (const { name, seconds, state } of done) console.log(`${state.padEnd(7)} ${seconds.toFixed(1).padStart(7)} s  ${name}`);
+const total = (/** @type {typeof done} */ some) => some.reduce((sum, { seconds }) => sum + seconds, 0).toFixed(1).padStart(7);
+console.log(`        ${total(done.filter(({ name }) => !SET_UP.includes(name)))} s  together, without ${SET_UP.join(' and ')}`);
+for (const { name, problems } of done) {
+  for (const { what, command } of problems) console.log(`\n${name}: ${what}${command && `\n  ${command}`}`);
+}
+process.exitCode = done.length > 0 && done.every(({ state }) => state === 'passed') ? 0 : 1;
 
 /**
- * @param {string[]} folders of tests/
- * @returns {string[]} the command that runs their tests; named one by one, since Node 20 searches a folder otherwise
+ * @param {Step} step
+ * @returns {Promise<Problem[]>}
  */
-function nodeTests(...folders) {
-  return node('--test', '--test-reporter=spec', ...testFiles(...folders));
+async function runCommands({ commands = [], env, ctest }) {
+  for (const command of commands) {
+    const failed = ctest && join(root, ctest, 'Testing/Temporary/LastTestsFailed.log');
+    if (failed) rmSync(failed, { force: true });
+    if (await run(command, env) === 0) continue;
+    const names = failed ? linesOf(failed).map((line) => line.replace(/^\d+:/, '')) : [];
+    if (names.length === 0) return [{ what: 'the command failed', command: shell(command, env) }];
+    return names.map((name) => ({
+      what: name,
+      command: shell(['ctest', '--test-dir', ctest ?? '', '--output-on-failure', '-R', `^${name}$`]),
+    }));
+  }
+  return [];
 }
 
 /**
- * @param {string[]} command of `nodeTests`
- * @returns {string[]} the same, with one file at a time
+ * @param {Step} step
+ * @returns {Promise<Problem[]>}
  */
-function oneByOne([program, ...args]) {
-  return [program, '--test-concurrency=1', ...args];
+async function runTests({ name, tests, kernels = 'simd', oneByOne, env }) {
+  const files = await /** @type {NonNullable<Step['tests']>} */ (tests)();
+  if (files.length === 0) return [{ what: 'there is no test file', command: '' }];
+  const report = join(results, `${name.replaceAll(/\W+/g, '-')}.jsonl`);
+  const settings = { ...env, ...(kernels === 'scalar' && scalar()) };
+  const exitCode = await run([
+    'node', '--test', `--test-concurrency=${oneByOne ? 1 : availableParallelism()}`,
+    '--test-reporter=spec', '--test-reporter-destination=stdout',
+    '--test-reporter=./tests/tiers/reporter.js', `--test-reporter-destination=${report}`,
+    ...files,
+  ], settings);
+
+  const lines = linesOf(report).map((line) => JSON.parse(line));
+  /** @type {Problem[]} */
+  const problems = lines.filter(({ file }) => file !== undefined).map((/** @type {Failure} */ { file, path, alone }) => {
+    const pattern = alone && `^${alone.replaceAll(/[\\^$.*+?()[\]{}|/]/g, '\\$&')}$`;
+    const short = relative(root, file);
+    const command = ['node', '--test', ...(pattern ? [`--test-name-pattern=${pattern}`] : []), short];
+    return { what: [short, ...path].join(' > '), command: shell(command, settings) };
+  });
+  const executed = lines.find((line) => line.executed !== undefined)?.executed ?? 0;
+  if (executed === 0) problems.push({ what: 'no test was executed', command: '' });
+  else if (exitCode !== 0 && problems.length === 0) problems.push({ what: `the test runner ended with ${exitCode}`, command: '' });
+  return problems;
+}
+
+/** @returns {Record<string, string>} what has every Node process of a test take the kernels without SIMD */
+function scalar() {
+  const preload = `--import=${pathToFileURL(join(root, 'tests/force-scalar.js'))}`;
+  return { RMSPROP_KERNELS: 'scalar', NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${preload}`.trim() };
 }
 
 /**
  * @param {string[]} command
  * @param {Record<string, string>} [env]
- * @returns {number} its exit code
+ * @returns {Promise<number>} its exit code, once it has ended; what it prints is seen meanwhile
  */
 function run([program, ...args], env) {
-  const { status, error, signal } = spawnSync(program, args, {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'inherit', 'inherit'],
+  return new Promise((resolve) => {
+    const child = spawn(program === 'node' ? process.execPath : program, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    child.once('error', ({ message }) => {
+      console.error(message);
+      resolve(1);
+    });
+    child.once('close', (code, signal) => {
+      if (signal) console.error(`${program} was ended by ${signal}`);
+      resolve(code ?? 1);
+    });
   });
-  if (error) console.error(error.message);
-  if (signal) console.error(`${program} was ended by ${signal}`);
-  return status ?? 1;
 }
 
-/** @type {{ name: string, seconds: number, exitCode: number }[]} */
-const done = [];
-for (const { name, before, commands, env } of steps) {
-  console.log(`\n== ${name}`);
-  const start = performance.now();
-  before?.();
-  let exitCode = 0;
-  for (const command of commands) {
-    exitCode = run(command, env);
-    if (exitCode !== 0) break;
+/**
+ * @param {string} file
+ * @returns {string[]} none, if it is not there
+ */
+function linesOf(file) {
+  try {
+    return readFileSync(file, 'utf8').split('\n').filter(Boolean);
+  } catch {
+    return [];
   }
-  done.push({ name, seconds: (performance.now() - start) / 1000, exitCode });
-  if (exitCode !== 0) break;
 }
 
-console.log('\n== summary');
-for (const { name, seconds, exitCode } of done) {
-  console.log(`${exitCode === 0 ? 'passed' : 'FAILED'} ${seconds.toFixed(1).padStart(7)} s  ${name}`);
+/**
+ * @param {string[]} command
+ * @param {Record<string, string>} [env]
+ * @returns {string} as a shell takes it
+ */
+function shell(command, env = {}) {
+  const quoted = (/** @type {string} */ word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+  return [...Object.entries(env).map(([name, value]) => `${name}=${quoted(value)}`), ...command.map(quoted)].join(' ');
 }
-for (const { name } of steps.slice(done.length)) console.log(`not run            ${name}`);
-process.exitCode = done.find(({ exitCode }) => exitCode !== 0)?.exitCode ?? 0;

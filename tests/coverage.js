@@ -11,7 +11,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { testFiles } from './test-files.js';
+import { testFiles } from './tiers/files.js';
 
 /** @typedef {{ covered: number, total: number }} Count */
 /** @typedef {{ name: string, lines: Count, branches: Count, left: string[] }} Report */
@@ -22,8 +22,8 @@ const folder = join(root, 'build/coverage');
 /** How many of a hundred have to be reached. */
 const GOAL = 95;
 
-/** Folders of tests/ whose tests run the package in another process or not at all. */
-const elsewhere = ['browsers', 'consumers', 'mpi'];
+/** Folders of tests/ whose tests run the package in another process or not at all, or measure its heap. */
+const elsewhere = ['browsers', 'consumers', 'deep', 'mpi'];
 
 /** Tests that reach nothing else of the package: they train for long, or measure files or the heap, where V8 counts too. */
 const apart = ['train.test.js', 'size.test.js', 'fast-path.test.js'];

@@ -18,8 +18,11 @@ const items = [
     check: () => readFileSync(join(root, 'CHANGELOG.md'), 'utf8').includes(`\n## [${version}] - `),
   },
   { item: `no tag v${version} is there yet`, check: () => output(['git', 'tag', '--list', `v${version}`]) === '' },
-  { item: 'npm test: lint, types, reproducible modules, every test', check: () => passes(['npm', 'test']) },
-  { item: 'npm run test:consumers: the tarball in every consumer', check: () => passes(['npm', 'run', 'test:consumers']) },
+  { item: 'npm test: lint, types, reproducible modules, tests, browsers', check: () => passes(['npm', 'test']) },
+  {
+    item: 'npm run test:deep: mutants, fuzzers, coverage, replicas, the tarball in every consumer',
+    check: () => passes(['npm', 'run', 'test:deep']),
+  },
   { item: 'npm run docs: the site, without a dead link', check: () => passes(['npm', 'run', 'docs']) },
   { item: 'npm run docs:plot: the plot is what the package gives', check: () => passes(['npm', 'run', 'docs:plot', '--', '--check']) },
   { item: 'npm publish --dry-run', check: () => passes(['npm', 'publish', '--dry-run']) },

@@ -1,7 +1,7 @@
 /**
- * Makes present what `npm test` needs, and does nothing where it is: npm packages, programs, a Python of its own.
+ * Makes present what the tests need, and does nothing where it is: npm packages, a Python of their own, programs.
  *
- *     node tests/setup.js
+ *     node tests/setup.js [packages|programs [quick|full|deep]]      default: both, for all tiers
  *
  * Runs before anything is installed: it may import nothing but what Node brings. It never asks: no terminal is needed.
  */
@@ -14,26 +14,35 @@ import { canFuzz } from './native/lib-fuzzer.js';
 import { python, pythonFolder } from './python/python.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const TIERS = ['quick', 'full', 'deep'];
+const [only, tier = 'deep'] = process.argv.slice(2);
+if (![undefined, 'packages', 'programs'].includes(only) || !TIERS.includes(tier)) {
+  console.error(`usage: node tests/setup.js [packages|programs [${TIERS.join('|')}]]`);
+  process.exit(2);
+}
+/** @param {string} first the smallest tier that needs something */
+const isFor = (first) => TIERS.indexOf(first) <= TIERS.indexOf(tier);
 
 /**
  * What must be on the machine: a command that succeeds where it is, the Debian packages that bring it, and what for; a
- * name, where it is not the command's.
- * Without one that only `skips`, those tests are skipped; without another there is no testing.
+ * name, where it is not the command's; `isDeep`, where `npm test` does without.
+ * Without one that only `skips`, those tests are skipped; without another the step that builds fails.
  *
- * @type {{ command: string[], packages: string[], why: string, name?: string, skips?: boolean }[]}
+ * @type {{ command: string[], packages: string[], why: string, name?: string, skips?: boolean, isDeep?: boolean }[]}
  */
 const programs = [
   { command: ['emcc', '--version'], packages: ['emscripten'], why: 'compiles the WebAssembly modules' },
   { command: ['cmake', '--version'], packages: ['cmake'], why: 'builds them, and the native library' },
   { command: ['ninja', '--version'], packages: ['ninja-build'], why: 'runs what cmake plans' },
   { command: ['cc', '--version'], packages: ['gcc', 'libc6-dev'], why: 'compiles the native tests' },
-  { command: ['pkg-config', '--version'], packages: ['pkg-config'], why: 'tells compilers where the C library is' },
-  { command: ['g++', '--version'], packages: ['g++'], why: 'compiles the C++ programs that use the library', skips: true },
-  { command: ['clang++', '--version'], packages: ['clang'], why: 'compiles them once more', skips: true },
+  { command: ['pkg-config', '--version'], packages: ['pkg-config'], why: 'tells compilers where the C library is', isDeep: true },
+  { command: ['g++', '--version'], packages: ['g++'], why: 'compiles the C++ programs that use the library', skips: true, isDeep: true },
+  { command: ['clang++', '--version'], packages: ['clang'], why: 'compiles them once more', skips: true, isDeep: true },
   {
     command: ['gcc', '-m32', '-fsyntax-only', '-include', 'stdint.h', '-x', 'c', '/dev/null'],
     packages: ['gcc-multilib', 'g++-multilib'],
     why: 'compiles them for 32 bits',
+    isDeep: true,
     skips: true,
   },
   {
@@ -47,9 +56,16 @@ const programs = [
     packages: ['clang', 'libclang-rt-dev'],
     why: 'fuzzes the C interface',
     name: "clang's libFuzzer",
+    isDeep: true,
     skips: true,
   },
-  { command: ['llvm-profdata', 'merge', '--help'], packages: ['llvm'], why: 'counts which lines of C the tests reach', skips: true },
+  {
+    command: ['llvm-profdata', 'merge', '--help'],
+    packages: ['llvm'],
+    why: 'counts which lines of C the tests reach',
+    skips: true,
+    isDeep: true,
+  },
   {
     command: ['valgrind', '--version'],
     packages: ['valgrind', 'libc6-dbg'],
@@ -82,15 +98,22 @@ const programs = [
 /** The oldest Node that the linter runs on; the package itself needs 18. */
 const oldestNode = [20, 19];
 
+/** The folders with manifests, by the smallest tier that needs them. */
+const manifests = {
+  quick: ['.', 'web-demo', 'web-demo/page', 'docs/site', 'tests/toolkits', 'tests/browsers', 'tests/distributed', 'tests/bench'],
+  full: [],
+  deep: ['tests/consumers'],
+};
+
 try {
   requireNode();
-  installPrograms();
-  const manifests = [
-    '.', 'web-demo', 'web-demo/page', 'docs/site',
-    ...['toolkits', 'browsers', 'distributed', 'bench', 'consumers'].map((folder) => `tests/${folder}`),
-  ];
-  for (const folder of manifests) installManifest(join(root, folder));
-  installPython();
+  if (only !== 'packages') installPrograms(programs.filter(({ isDeep }) => isFor(isDeep ? 'deep' : 'full')));
+  if (only !== 'programs') {
+    for (const [first, folders] of Object.entries(manifests)) {
+      if (isFor(first)) for (const folder of folders) installManifest(join(root, folder));
+    }
+    if (isFor('full')) installPython();
+  }
 } catch (error) {
   console.error(`set-up: ${error instanceof Error ? error.message : error}`);
   process.exit(1);
@@ -103,28 +126,33 @@ function requireNode() {
   }
 }
 
-function installPrograms() {
-  const missing = programs.filter(({ command }) => !succeeds(command));
+/** @param {typeof programs} wanted */
+function installPrograms(wanted) {
+  const missing = wanted.filter(({ command }) => !succeeds(command));
   if (missing.length === 0) return;
   for (const { command, name = command[0], why } of missing) console.log(`${name} is missing: it ${why}`);
 
-  const [needed, others] = [false, true].map((skips) => missing.filter((program) => skips === !!program.skips));
   const install = ['apt-get', 'install', '--yes', '--no-install-recommends'];
   if (succeeds(['apt-get', '--version']) && process.getuid?.() === 0) {
     console.log(`Installing ${packagesOf(missing).join(', ')} by apt-get, which takes some minutes ...`);
     attempt(['apt-get', 'update']);
-    // The others one by one: a distribution that lacks one of them still brings the rest.
-    for (const some of [needed, ...others.map((program) => [program])]) {
+    // Those that only skip tests one by one: a distribution that lacks one of them still brings the rest.
+    for (const some of [missing.filter(({ skips }) => !skips), ...missing.filter(({ skips }) => skips).map((program) => [program])]) {
       if (some.length > 0) attempt([...install, ...packagesOf(some)]);
     }
   }
-  const absent = needed.filter(({ command }) => !succeeds(command));
+  const absent = missing.filter(({ command }) => !succeeds(command));
   if (absent.length === 0) return;
-  throw new Error([
-    `${absent.map(({ command, name = command[0] }) => name).join(', ')} must be installed. On Debian or Ubuntu:`,
+  const needed = absent.filter(({ skips }) => !skips);
+  const names = (/** @type {typeof programs} */ some) => some.map(({ command, name = command[0] }) => name).join(', ');
+  const told = [
+    needed.length > 0 ? `${names(needed)} must be installed` : `without ${names(absent)} some tests are skipped`,
+    'On Debian or Ubuntu:',
     `  sudo apt-get update && sudo ${[...install, ...packagesOf(absent)].join(' ')}`,
     'Elsewhere: by the package manager, Emscripten by its own installer, emsdk. Then run this again.',
-  ].join('\n'));
+  ].join('\n');
+  if (needed.length > 0) throw new Error(told);
+  console.log(told);
 }
 
 /**

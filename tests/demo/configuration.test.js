@@ -167,7 +167,7 @@ test('an expression that is none is refused with what is wrong', () => {
   }
 });
 
-test('no expression runs code, defines anything, or takes long', { timeout: 60_000 }, () => {
+test('no expression runs code, defines anything, or takes long', () => {
   const hostile = [
     'import("fs")', 'eval("1")', 'evaluate("1")', 'parse("1")', 'simplify("1")', 'createUnit("a")', 'Function("return 1")()',
     'constructor', 'step.constructor',

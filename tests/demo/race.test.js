@@ -246,6 +246,11 @@ test('a place in the data is found again by counting', () => {
 
 /** @typedef {import('../../web-demo/page/session.js').Reply} Reply */
 
+/** Lets a session that runs go on several times: it waits for no longer than each of these timers. */
+async function turns() {
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
 /** @param {(name: string) => Promise<import('../../web-demo/page/race.js').DataSet>} [loadData] */
 function newSession(loadData = async () => data) {
   /** @type {Reply[]} */
@@ -304,9 +309,9 @@ test('a session pauses, steps, takes other rates, saves, and goes on from the fi
   await session.handle({ type: 'run' });
   await until(() => of('steps').length > 3);
   await session.handle({ type: 'pause' });
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await turns();
   const { length } = of('steps');
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await turns();
   assert.equal(of('steps').length, length);
 
   const first = lossesIn(of('steps'), 1).flat();

@@ -136,7 +136,7 @@ test('settings out of range are refused, and all memory is given back', { skip }
 
 /** @param {string[]} flags */
 function cli(...flags) {
-  return spawnSync(process.execPath, [program, ...flags], { encoding: 'utf8', timeout: 60000 });
+  return spawnSync(process.execPath, [program, ...flags], { encoding: 'utf8' });
 }
 
 /** The fastest network: what is tested here is the terminal. */
@@ -234,7 +234,7 @@ function interrupted(terminal, until, ...flags) {
   const preload = join(folder, 'terminal.cjs');
   writeFileSync(preload, 'process.stdout.isTTY = true;');
   const flagsOfNode = terminal ? ['--require', preload] : [];
-  const child = spawn(process.execPath, [...flagsOfNode, program, ...flags], { timeout: 60000, killSignal: 'SIGKILL' });
+  const child = spawn(process.execPath, [...flagsOfNode, program, ...flags]);
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
     const waiting = !until.test(output);

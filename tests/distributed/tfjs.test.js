@@ -18,7 +18,7 @@ const replica = fileURLToPath(new URL('tfjs-replica.js', import.meta.url));
 function train(url, size, every) {
   return Promise.all(Array.from({ length: size }, async (_, rank) => {
     const args = [replica, url, `tfjs-${size}-${every}`, ...[rank, size, every].map(String)];
-    const { stdout } = await run(process.execPath, args, { timeout: 60_000 });
+    const { stdout } = await run(process.execPath, args);
     return JSON.parse(/** @type {string} */ (stdout.trim().split('\n').at(-1)));
   }));
 }

@@ -2,9 +2,8 @@
  * `step()` on built variables: one call into the kernels, no garbage.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { assertNoGarbage } from '../deep/heap.js';
 
 test('a step is one call into the kernels, whatever the options and however many variables', async () => {
   /** @type {string[]} */
@@ -36,16 +35,5 @@ test('a step is one call into the kernels, whatever the options and however many
   WebAssembly.Instance = Instance;
 });
 
-test('a step allocates nothing on the JavaScript heap, beyond the number that a callback returns', (t) => {
-  const output = execFileSync(process.execPath, [
-    // A young generation so large that no collection runs between the two readings.
-    '--expose-gc', '--min-semi-space-size=128', '--max-semi-space-size=128', fileURLToPath(new URL('../heap-per-step.js', import.meta.url)),
-  ], { encoding: 'utf8' });
-  for (const { name, bytesPerStep, allowed } of JSON.parse(output)) {
-    t.diagnostic(`${name}: ${bytesPerStep.toFixed(2)} bytes a step`);
-    // The median of 21 readings: what the engine allocates when it has optimised a function, up to 170 kB at a time that
-    // the load of the machine decides, is in one or two of them. A boxed number takes 16 bytes (12 with compressed
-    // pointers); a reading itself 256, for 1000 steps at least.
-    assert.ok(bytesPerStep < allowed + 1, `${name}: ${bytesPerStep} bytes a step`);
-  }
-});
+// The other cases take half a minute: deep/heap.test.js.
+test('a step with every option allocates nothing on the JavaScript heap', () => assertNoGarbage('every option'));

@@ -147,10 +147,8 @@ test('a thread that ends while it holds a lock: an error after a time, which has
   await Promise.all(answers);
   const state = () => [v, globalStep, ...optimizer.variables()].map(({ data }) => data.slice());
   const before = state();
-  const begin = performance.now();
   assert.throws(() => optimizer.applyGradients([[gradientOf(1, 0, SIZE), v]], { globalStep }),
     /^Error: variable "w" is locked: the thread that has held its lock for 5000 ms must have ended in an update, or hangs in one/);
-  assert.ok(performance.now() - begin < 30000);
   assert.deepEqual(state(), before);
 
   // Another variable has another lock, and who asks for none goes on.

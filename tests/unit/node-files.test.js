@@ -51,7 +51,7 @@ test('permissions and symbolic links stay', { skip: process.platform === 'win32'
   assert.equal(statSync(path).mode & 0o777, 0o640);
 });
 
-test('killed at a random moment, the old or the new file is there, whole', { timeout: 120_000 }, async (t) => {
+test('killed at a random moment, the old or the new file is there, whole', async (t) => {
   const folder = folderFor(t);
   const path = join(folder, 'run.safetensors');
   // Every generation is a well-formed file that says which it is, in every element.

@@ -263,9 +263,12 @@ test('a process ends although a pool is open', () => {
     const pool = await ThreadPool.create({ threads: 3 });
     const v = variable(new Float32Array(400_000), { memory: pool.memory });
     new RMSprop({ pool }).apply([v.data], [v]);
-    console.log('stepped');`;
+    console.log('stepped');
+    // Turns of the event loop happen only while something keeps the process alive.
+    let turns = 0;
+    setInterval(() => { if (++turns === 1000) { console.log('still alive'); process.exit(); } }, 1).unref();`;
   const root = new URL('../..', import.meta.url);
-  const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root, timeout: 60000 });
+  const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root });
   assert.equal(printed.toString(), 'stepped\n');
 });
 
@@ -292,12 +295,10 @@ test('a worker that ends in the middle of a step: an error after a time, and the
   });
   const v = variable(new Float32Array(400_000), { memory: pool.memory });
   const optimizer = new RMSprop({ pool });
-  const start = performance.now();
   assert.throws(() => {
     // Until the worker has been awake in time to take a part.
     for (;;) optimizer.apply([new Float32Array(400_000)], [v]);
   }, /^Error: a thread of the pool has failed, or has not finished its part of a step within 5000 ms: the step is done in part only/);
-  assert.ok(performance.now() - start < 60000);
   const { iterations } = optimizer;
   assert.throws(() => optimizer.apply([new Float32Array(400_000)], [v]), /has failed, or has not finished/);
   assert.equal(optimizer.iterations, iterations);

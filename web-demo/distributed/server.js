@@ -2,7 +2,7 @@
  * A NATS server of one's own, for the demo, tests and benchmarks: a process, its ports, and its end.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -32,7 +32,6 @@ export async function startServer({ maxPayload = 2 ** 20, host = '127.0.0.1', mo
   writeFileSync(configuration, `
     listen: "${host}:-1"
     max_payload: ${maxPayload}
-    ports_file_dir: "${folder}"
     jetstream { store_dir: "${folder}/jetstream" }
     websocket { listen: "${host}:-1", no_tls: true }
     ${more}
@@ -46,15 +45,13 @@ export async function startServer({ maxPayload = 2 ** 20, host = '127.0.0.1', mo
     await ended;
     rmSync(folder, { recursive: true, force: true });
   };
-  for (let tries = 0; tries < 200; tries++) {
-    const file = readdirSync(folder).find((name) => name.endsWith('.ports'));
-    const text = file && readFileSync(join(folder, file), 'utf8');
-    if (text) {
-      const { nats, websocket } = JSON.parse(text);
-      return { url: nats[0], websocketUrl: websocket[0], stop };
-    }
-    if (child.exitCode !== null) break;
-    await new Promise((resolve) => { setTimeout(resolve, 50); });
+  const isReady = new Promise((resolve) => {
+    child.stderr.on('data', () => { if (log.includes('Server is ready')) resolve(true); });
+  });
+  if (await Promise.race([isReady, ended.then(() => false)])) {
+    const [, address] = /Listening for client connections on (\S+)/.exec(log) ?? [];
+    const [, websocketUrl] = /Listening for websocket clients on (\S+)/.exec(log) ?? [];
+    if (address && websocketUrl) return { url: `nats://${address}`, websocketUrl, stop };
   }
   await stop();
   throw new Error(`nats-server did not start:\n${log}`);

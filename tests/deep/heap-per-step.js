@@ -1,6 +1,6 @@
 /**
- * Prints as JSON how many bytes `step()` allocates on the JavaScript heap; run by unit/fast-path.test.js with a young
- * generation that is never collected meanwhile.
+ * Prints as JSON how many bytes `step()` allocates on the JavaScript heap, in all cases or in those that are named; run by
+ * heap.test.js and unit/fast-path.test.js with a young generation that is never collected meanwhile.
  */
 import { RMSprop, variable } from 'rmsprop-wasm';
 import { ThreadPool } from 'rmsprop-wasm/threads';
@@ -36,7 +36,9 @@ const pool = await ThreadPool.create({ threads: 2 });
 cases.push({ name: 'in a pool', options: { globalClipnorm: 0.7, pool }, variables: 3, allowed: 0, size: 2 ** 17, share: 0.2 });
 
 const gc = /** @type {() => void} */ (globalThis.gc);
-const results = cases.map(({ name, options, variables: count, allowed, size = 8, share = 1 }) => {
+const names = process.argv.slice(2);
+const chosen = cases.filter(({ name }) => names.length === 0 || names.includes(name));
+const results = chosen.map(({ name, options, variables: count, allowed, size = 8, share = 1 }) => {
   const { memory } = options.pool ?? {};
   const variables = Array.from({ length: count }, () => variable(new Float32Array(size), { memory }));
   for (const v of variables) v.gradientBuffer().data.fill(0.1);

@@ -1,6 +1,6 @@
 /**
  * Prints as JSON what 100 000 steps leave behind, of linear memory and, after a garbage collection, of the JavaScript heap;
- * run by failure/memory.test.js with --expose-gc.
+ * run by soak.test.js with --expose-gc.
  */
 import { LossScaleOptimizer, Memory, RMSprop, indexedSlices, variable } from 'rmsprop-wasm';
 import * as legacy from 'rmsprop-wasm/legacy';
