@@ -2,6 +2,8 @@
  * `npm run bench`: a step of this package against its peers and against the limits of the machine.
  *
  *     npm run bench -- [--quick] [--filter <regular expression>] [--native] [--json <file>]
+ *     npm run bench -- --against <folder>   the kernels of this tree against those of another checkout, in the same turns
+ *     npm run bench -- --calls              what a call costs beside its arithmetic (calls.js)
  *
  * For each case, a kernel and a model, all rivals take turns in blocks of some milliseconds, each round in another order;
  * what is printed are nanoseconds for a parameter, the minimum and the median over the rounds, and how many times as
@@ -16,8 +18,10 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
+import { benchCalls } from './calls.js';
 import { kernels, models } from './cases.js';
 import { nativePeers } from './native.js';
+import { twoTrees } from './ours.js';
 import { inThisEngine } from './rivals.js';
 import { inTurn, summary } from '../../web-demo/page/turns.js';
 import { timed } from './timed.js';
@@ -33,8 +37,14 @@ const { values: options } = parseArgs({
     filter: { type: 'string', default: '' },
     native: { type: 'boolean', default: false },
     json: { type: 'string' },
+    against: { type: 'string' },
+    calls: { type: 'boolean', default: false },
   },
 });
+if (options.calls) {
+  benchCalls();
+  process.exit();
+}
 const rounds = 15;
 /** How long a block lasts at least, in milliseconds. */
 const block = options.quick ? 3 : 20;
@@ -42,7 +52,7 @@ const chosen = options.quick ? ['1 024', '16 384', '1 048 576', '40 tensors'] : 
 const pattern = new RegExp(options.filter);
 
 setFlagsFromString('--no-liftoff'); // the fast code at once, not when a busy machine gets round to it
-const engine = await inThisEngine();
+const engine = options.against === undefined ? await inThisEngine() : await twoTrees(options.against);
 const native = options.native ? await nativePeers() : { rivals: [], close() {} };
 const rivals = [...engine.rivals, ...native.rivals];
 console.log(`${rounds} rounds of blocks of at least ${block} ms, Node ${process.versions.node}, ${cpus()[0].model}\n`);

@@ -1,18 +1,30 @@
 /** This package as a rival, with the kernels that the process is configured for. */
-import { Memory, RMSprop, variable } from 'rmsprop-wasm';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import * as own from 'rmsprop-wasm';
 import { EPSILON, MOMENTUM, RATE, RHO, arrays } from './cases.js';
 
-export const ours = rivalIn('rmsprop-wasm', () => new Memory());
+export const ours = rivalIn('rmsprop-wasm', () => new own.Memory());
+
+/**
+ * @param {string} folder another checkout
+ * @returns {Promise<{ rivals: import('./rivals.js').Rival[], close: () => void }>} this tree's package and that one's
+ */
+export async function twoTrees(folder) {
+  const other = await import(pathToFileURL(resolve(folder, 'js/index.js')).href);
+  return { rivals: [ours, rivalIn(folder, () => new other.Memory(), undefined, other)], close() {} };
+}
 
 /**
  * `opt.step()`, gradients being where it reads them.
  *
  * @param {string} name
- * @param {() => Memory} memoryOf where the arrays of a case go
+ * @param {() => own.Memory} memoryOf where the arrays of a case go
  * @param {import('rmsprop-wasm/threads').ThreadPool} [pool] of that memory
+ * @param {Pick<typeof own, 'RMSprop' | 'variable'>} [of] the package
  * @returns {import('./rivals.js').Rival}
  */
-export function rivalIn(name, memoryOf, pool) {
+export function rivalIn(name, memoryOf, pool, { RMSprop, variable } = own) {
   return { name, begin };
 
   /** @type {import('./rivals.js').Rival['begin']} */
