@@ -15,11 +15,12 @@ const ROUNDS = 25;
 const BLOCK_MS = 4;
 const SIZE = 16;
 
+/** @typedef {import('rmsprop-wasm').Variable} Variable */
 /** @typedef {{ name: string, call: () => unknown }} Contender */
 
 /**
  * @param {number} count
- * @returns {import('rmsprop-wasm').Variable[]}
+ * @returns {Variable[]}
  */
 const variables = (count) => Array.from({ length: count }, (_, i) => variable(new Float32Array(SIZE).fill(1), { name: `w${i}` }));
 
@@ -35,8 +36,7 @@ const gradients = (count) => Array.from({ length: count }, (_, i) => new Float32
  */
 function facades(count) {
   const grads = gradients(count);
-  const pairs = (/** @type {import('rmsprop-wasm').Variable[]} */ list) => /** @type {[Float32Array, import('rmsprop-wasm').Variable][]} */ (
-    list.map((v, i) => [grads[i], v]));
+  const pairs = (/** @type {Variable[]} */ list) => /** @type {[Float32Array, Variable][]} */ (list.map((v, i) => [grads[i], v]));
 
   const staged = new RMSprop();
   const own = variables(count);
@@ -120,7 +120,8 @@ export function benchCalls() {
   const counts = [10, 100, 1000, 10_000];
   const models = counts.map((count) => facades(count).slice(1));
   const times = counts.map((_, k) => compare(models[k]));
-  console.log(`\nNanoseconds a variable, by the number of variables\n\n| call | ${counts.join(' | ')} |\n| --- |${' --- |'.repeat(counts.length)}`);
+  console.log('\nNanoseconds a variable, by the number of variables\n');
+  console.log(`| call | ${counts.join(' | ')} |\n| --- |${' --- |'.repeat(counts.length)}`);
   models[0].forEach(({ name }, i) => {
     console.log(`| ${name} | ${counts.map((count, k) => ((times[k][i] * 1000) / count).toFixed(0)).join(' | ')} |`);
   });
