@@ -8,6 +8,7 @@
  * slots as variables come count these among them: `variables`, the names before the slash, in that order.
  */
 import { ofType, rangeError, show, typeError } from './check.js';
+import { isBytes } from './core/identity.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
@@ -69,7 +70,7 @@ export function readState(dialect, state, bytes) {
  * @throws {TypeError | RangeError} if it is no such file, or one of another dialect
  */
 export function openState(dialect, bytes) {
-  if (!(bytes instanceof Uint8Array)) throw typeError('bytes', 'a Uint8Array', bytes);
+  if (!isBytes(bytes)) throw typeError('bytes', 'a Uint8Array', bytes);
   const { tensors, metadata } = readSafetensors(bytes);
   for (const [key, expected] of Object.entries({ ...FORMAT, dialect })) {
     if (metadata[key] !== expected) throw rangeError(`${key} of the checkpoint`, show(expected), metadata[key]);

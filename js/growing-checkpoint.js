@@ -4,6 +4,7 @@
  */
 import { array, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { keysOf, matchState, openState, saveState } from './checkpoint.js';
+import { isBytes } from './core/identity.js';
 import { checkVariables } from './engine.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
@@ -47,7 +48,7 @@ export function saveGrowing(dialect, slots, { config, counters, variables: withV
  */
 export function readGrowing(dialect, bytes, variables, existing) {
   // A copy: slots are made before it is written, and memory that grows detaches views of it.
-  const { tensors, counters } = openState(dialect, bytes instanceof Uint8Array ? bytes.slice() : bytes);
+  const { tensors, counters } = openState(dialect, isBytes(bytes) ? bytes.slice() : bytes);
   if (variables.length) checkVariables(variables);
   const keys = keysOf(variables);
   const slots = array('slots of the checkpoint', counters.slots).map((place) => {

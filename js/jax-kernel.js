@@ -6,7 +6,9 @@ import { ofType, rangeError, typeError } from './check.js';
 import { ArrayForm, arrayFrom, checkReferences, isConcrete, named, numbersOf } from './jax-arrays.js';
 import { readSaved } from './jax-saved.js';
 import { Memory } from './memory.js';
-import { Buffers, Form, TransformState, cloneState, copyAll, dataOf, disposeState } from './optax-state.js';
+import {
+  Buffers, Form, TransformState, cloneState, copyAll, dataOf, isTransformState, releaseState,
+} from './optax-state.js';
 import { zerosOf } from './tensor.js';
 import { flatten } from './tree.js';
 
@@ -20,6 +22,16 @@ import { flatten } from './tree.js';
  * @property {(grads: any, state: any, params: any) => [any, any]} step
  * @property {(params: any, saved: unknown) => any} restore see `exportState`
  */
+
+const KIND = 'jax';
+
+/**
+ * @param {unknown} state
+ * @returns {state is KernelState}
+ */
+export function isKernelState(state) {
+  return isTransformState(state) && state.kind === KIND;
+}
 
 /** A state in linear memory: it is changed and returned by `update` and `step`. */
 export class KernelState extends TransformState {
@@ -97,6 +109,11 @@ export class KernelState extends TransformState {
     this.#copied[i] = array;
   }
 
+  /** @returns {string} see `TransformState` */
+  get kind() {
+    return KIND;
+  }
+
   /** @returns {KernelState} an independent copy */
   clone() {
     const copy = stateFor(this.arrays, () => cloneState(this.inner));
@@ -117,7 +134,7 @@ export class KernelState extends TransformState {
   dispose() {
     if (this.isDisposed) return;
     super.dispose();
-    disposeState([this.#gradients, this.inner]);
+    releaseState([this.#gradients, this.inner]);
     this.#weights.dispose();
     this.#copied = [];
   }
@@ -136,7 +153,7 @@ function stateFor(arrays, init) {
     for (const { dtype, shape } of arrays.leaves) gradients.push(zerosOf(Memory.default, dtype, shape));
     return new KernelState(arrays, gradients, init(arrays.tree(gradients)));
   } catch (error) {
-    disposeState(gradients);
+    releaseState(gradients);
     throw error;
   }
 }
@@ -154,7 +171,7 @@ export function kernelPath(jax, transform, slots, readsParams) {
    * @returns {KernelState}
    */
   const checked = (state) => {
-    if (!(state instanceof KernelState)) throw typeError('state', 'what init of this optimizer returned', state);
+    if (!isKernelState(state)) throw typeError('state', 'what init of this optimizer returned', state);
     if (state.isDisposed) throw new Error('state is disposed');
     return state;
   };

@@ -5,12 +5,12 @@
  * The operations are those of core/rule.js. Equal bits are not promised: a backend may fuse or estimate.
  */
 import { finite, rangeError, typeError } from './check.js';
+import { isPlain } from './core/identity.js';
 import { formOf, scalarsOf, step } from './core/rule.js';
 import { constants } from './engine.js';
 import { ArrayForm, arrayFrom, checkReferences, isArray, isConcrete, named, numbersOf } from './jax-arrays.js';
 import { readSaved } from './jax-saved.js';
 import { MAX_COUNT, biasCorrectionOf, next, slotsOf } from './optax-options.js';
-import { isPlain } from './tree.js';
 
 /** @typedef {import('./jax-arrays.js').Jax} Jax */
 /** @typedef {import('./jax-arrays.js').JaxArray} JaxArray */

@@ -3,6 +3,7 @@
  * for both paths, that `structuredClone`, a worker's message or a file can take.
  */
 import { integer, ofType, rangeError, typeError } from './check.js';
+import { arrayKind } from './core/identity.js';
 import { MAX_COUNT } from './optax-options.js';
 import { leavesOf } from './tree.js';
 
@@ -35,7 +36,7 @@ export function readSaved(saved, form, slots) {
       leavesOf(`saved.${name}`, trees[name], form.structure).map((/** @type {any} */ leaf, i) => {
         const { path, size, dtype } = form.leaves[i];
         const kind = dtype === 'float32' ? 'Float32Array' : 'Float64Array';
-        if (leaf?.constructor.name !== kind) throw typeError(`saved.${name}${path}`, `a ${kind}`, leaf);
+        if (arrayKind(leaf) !== kind) throw typeError(`saved.${name}${path}`, `a ${kind}`, leaf);
         if (leaf.length !== size) throw rangeError(`saved.${name}${path}`, `of length ${size}`, leaf);
         return leaf;
       }),

@@ -33,8 +33,9 @@
  * package compute numbers: hand the rate to the function that is compiled, and take it as `learningRate: () => rate`.
  */
 import { knownOptions, ofType, rangeError, typeError } from './check.js';
+import { isBytes } from './core/identity.js';
 import { ARRAYS, checkJax, isConcrete, mapArrays } from './jax-arrays.js';
-import { KernelState, kernelPath, saveKernelState } from './jax-kernel.js';
+import { isKernelState, kernelPath, saveKernelState } from './jax-kernel.js';
 import { operationsPath, saveOperationsState } from './jax-operations.js';
 import { rmspropOptions, slotsOf } from './optax-options.js';
 import { rmsprop as optaxRmsprop } from './optax.js';
@@ -94,7 +95,7 @@ export function rmsprop(jax, options) {
     return kernel ?? operations;
   };
   /** @type {(state: unknown) => any} */
-  const pathOf = (state) => (state instanceof KernelState ? kernel ?? operations : operations ?? kernel);
+  const pathOf = (state) => (isKernelState(state) ? kernel ?? operations : operations ?? kernel);
 
   return Object.freeze({
     init: (/** @type {any} */ params) => pathFor(params).init(params),
@@ -103,7 +104,7 @@ export function rmsprop(jax, options) {
     step: (/** @type {any} */ grads, /** @type {any} */ state, /** @type {any} */ params) =>
       pathOf(state).step(grads, state, params),
     restore: (/** @type {any} */ params, /** @type {any} */ saved) =>
-      pathFor(params).restore(params, saved instanceof Uint8Array ? readStateDict('optax', saved) : saved),
+      pathFor(params).restore(params, isBytes(saved) ? readStateDict('optax', saved) : saved),
   });
 }
 
@@ -147,7 +148,7 @@ export function wrap(jax, transform) {
  * @throws {TypeError | RangeError} if it is no state, or the memory is exhausted
  */
 export function cloneState(state) {
-  if (state instanceof KernelState) return /** @type {any} */ (state.clone());
+  if (isKernelState(state)) return /** @type {any} */ (state.clone());
   return mapArrays(state, (array) => array.ref, false);
 }
 
@@ -157,7 +158,7 @@ export function cloneState(state) {
  * @param {unknown} state
  */
 export function disposeState(state) {
-  if (state instanceof KernelState) state.dispose();
+  if (isKernelState(state)) state.dispose();
   else mapArrays(state, (array) => array.dispose(), true);
 }
 
@@ -167,7 +168,7 @@ export function disposeState(state) {
  * @throws {TypeError | RangeError | Error} if it is another state, or disposed
  */
 export function exportState(state) {
-  return state instanceof KernelState ? saveKernelState(state, SLOTS) : saveOperationsState(state);
+  return isKernelState(state) ? saveKernelState(state, SLOTS) : saveOperationsState(state);
 }
 
 /**

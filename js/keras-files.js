@@ -19,6 +19,8 @@
  * This package depends on neither. Whoever opens files of strangers relies on these libraries.
  */
 import { array, knownOptions, ofType, rangeError, typeError } from './check.js';
+import { isBytes, isMap } from './core/identity.js';
+import { decodeUtf8 } from './core/utf8.js';
 
 /** @typedef {Float32Array | Float64Array | Int32Array | Uint32Array} Numbers as in the file; int64 as int32 */
 /**
@@ -90,7 +92,7 @@ export async function readKerasFile(bytes, libraries) {
 export async function writeKerasFile(bytes, changes, libraries) {
   const { variables = new Map(), optimizerWeights = [] } = ofType('changes', changes, 'object');
   knownOptions('changes', changes, ['variables', 'optimizerWeights']);
-  if (!(variables instanceof Map)) throw typeError('changes.variables', 'a Map', variables);
+  if (!isMap(variables)) throw typeError('changes.variables', 'a Map', variables);
   const { weights, files } = opened(bytes, libraries);
   if (files) ofType('libraries.zipSync', libraries.zipSync, 'function');
   const values = new Map(variables);
@@ -123,7 +125,7 @@ export async function writeKerasFile(bytes, changes, libraries) {
  * @returns {{ weights: Uint8Array, files: Record<string, Uint8Array> | null }} the HDF5 file, and all of a `.keras`
  */
 function opened(bytes, libraries) {
-  if (!(bytes instanceof Uint8Array)) throw typeError('bytes', 'a Uint8Array', bytes);
+  if (!isBytes(bytes)) throw typeError('bytes', 'a Uint8Array', bytes);
   ofType('libraries', libraries, 'object');
   const { h5wasm } = libraries;
   if (typeof h5wasm?.File !== 'function') throw typeError('libraries.h5wasm', 'the module h5wasm', h5wasm);
@@ -151,7 +153,7 @@ function startsWith(bytes, text) {
 function compiledOptimizer(json) {
   if (json === undefined) return null;
   try {
-    return JSON.parse(new TextDecoder().decode(json)).compile_config?.optimizer?.config ?? null;
+    return JSON.parse(decodeUtf8(json)).compile_config?.optimizer?.config ?? null;
   } catch (cause) {
     throw new RangeError('config.json of the file must be JSON', { cause });
   }

@@ -4,9 +4,10 @@
 import { finite, integer, knownOptions, ofType, rangeError, show } from './check.js';
 import { constants } from './engine.js';
 import { isSchedule } from './schedule-marker.js';
-import { LearningRateSchedule, deserialize, serialize } from './schedules.js';
+import { deserialize, serialize } from './schedules.js';
 
 /** @typedef {number | ((step: number) => number)} Hyperparameter */
+/** @typedef {import('./schedules.js').LearningRateSchedule} LearningRateSchedule */
 /** @typedef {Hyperparameter | LearningRateSchedule} Rate */
 /** @typedef {((step: number) => number) | LearningRateSchedule} Source of a hyperparameter that is asked */
 /** @typedef {'velocity' | 'momentum' | 'average_gradient' | 'average' | 'gradient_accumulator'} SlotName */
@@ -200,8 +201,7 @@ export function evaluate(name, source, step) {
  */
 export function configOf(value, isComplete = true) {
   if (isSchedule(value)) {
-    const hasConfig = value.getConfig !== LearningRateSchedule.prototype.getConfig;
-    return isComplete || hasConfig ? serialize(value) : { class_name: value.constructor.name };
+    return isComplete || value.hasConfig ? serialize(value) : { class_name: value.constructor.name };
   }
   if (typeof value !== 'function') return value;
   return { module: 'builtins', class_name: 'function', config: value.name, registered_name: 'function' };

@@ -4,6 +4,7 @@
  */
 import { unlessAborted } from './abort.js';
 import { array, knownOptions, ofType, rangeError, typeError } from './check.js';
+import { isRegExp } from './core/identity.js';
 import { constants } from './engine.js';
 import { HYPERPARAMETERS } from './keras-options.js';
 
@@ -111,8 +112,8 @@ export function exclusionOf(options, isVariable) {
   const variables = array('variables', options.variables ?? []);
   const names = [options.names ?? []].flat();
   for (const variable of variables) if (!isVariable(variable)) throw typeError('variables', 'variables', variable);
-  for (const name of names) if (!(name instanceof RegExp)) ofType('names', name, 'string');
-  const patterns = names.map((name) => (name instanceof RegExp ? name : patternOf(name)));
+  for (const name of names) if (!isRegExp(name)) ofType('names', name, 'string');
+  const patterns = names.map((name) => (isRegExp(name) ? name : patternOf(name)));
   return (variable) =>
     variables.includes(variable) || patterns.some((pattern) => variable.name.search(pattern) >= 0);
 }

@@ -3,6 +3,7 @@
  * in it (tensors) is tensor.js's affair, what runs on it module.js's.
  */
 import { finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
+import { brandOf, isSharedArrayBuffer, isWasmMemory } from './core/identity.js';
 
 const PAGE = 65536;
 /** Blocks start at multiples of a cache line and are whole cache lines long. */
@@ -18,7 +19,7 @@ const MAXIMUM_BYTES = 65536 * PAGE;
  */
 
 /** On every memory's prototype, so that two copies of the package (ESM and CommonJS) know each other's. */
-const COUNT = Symbol.for('rmsprop-wasm.Memory');
+const COUNT = brandOf('Memory');
 
 /**
  * @param {unknown} value
@@ -30,10 +31,10 @@ export function isMemory(value) {
 
 /**
  * @param {{ buffer: ArrayBufferLike }} memory
- * @returns {boolean} whether threads share it; not by `instanceof`, for test runners have an `ArrayBuffer` of their own
+ * @returns {boolean} whether threads share it
  */
 export function isShared({ buffer }) {
-  return Object.prototype.toString.call(buffer) === '[object SharedArrayBuffer]';
+  return isSharedArrayBuffer(buffer);
 }
 
 /**
@@ -116,7 +117,7 @@ export class Memory {
     knownOptions('Memory', options, ['initialBytes', 'maximumBytes', 'shared', 'memory', 'allocate', 'free']);
     if ('memory' in options || 'allocate' in options || 'free' in options) {
       const { memory, allocate, free, ...sizes } = options;
-      if (!(memory instanceof WebAssembly.Memory)) throw typeError('memory', 'a WebAssembly.Memory', memory);
+      if (!isWasmMemory(memory)) throw typeError('memory', 'a WebAssembly.Memory', memory);
       ofType('allocate', allocate, 'function');
       ofType('free', free, 'function');
       for (const [size, bytes] of Object.entries(sizes)) {
@@ -147,7 +148,7 @@ export class Memory {
    * @throws {TypeError} for anything else
    */
   static from(wasmMemory) {
-    if (!(wasmMemory instanceof WebAssembly.Memory) || !isShared(wasmMemory)) {
+    if (!isWasmMemory(wasmMemory) || !isShared(wasmMemory)) {
       throw typeError('wasmMemory', 'a shared WebAssembly.Memory', wasmMemory);
     }
     const memory = new Memory({ memory: wasmMemory, allocate: Number, free: Number });

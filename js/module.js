@@ -4,6 +4,7 @@
  * Nothing is compiled before its first use, and then synchronously.
  */
 import { knownOptions, typeError } from './check.js';
+import { isError, isWasmModule } from './core/identity.js';
 import { modules } from './generated/rmsprop.js';
 import { isShared } from './memory.js';
 
@@ -50,7 +51,7 @@ export function configure(options) {
   for (const kind of /** @type {const} */ (['module', 'sharedModule'])) {
     const module = options[kind];
     if (module === undefined) continue;
-    if (!(module instanceof WebAssembly.Module)) throw typeError(kind, 'a WebAssembly.Module', module);
+    if (!isWasmModule(module)) throw typeError(kind, 'a WebAssembly.Module', module);
     if (simd !== undefined) throw new TypeError(`simd cannot be chosen together with ${kind}`);
   }
   if (simd !== undefined && simd !== 'auto' && typeof simd !== 'boolean') {
@@ -111,7 +112,7 @@ function permitted(kind, act) {
   try {
     return act();
   } catch (error) {
-    if (!(error instanceof WebAssembly.CompileError)) throw error;
+    if (!isError(error, 'CompileError')) throw error;
     throw new Error(
       `the kernels could not be compiled (${error}): a page needs 'wasm-unsafe-eval' in the script-src of its `
         + `Content-Security-Policy, a runtime that forbids compiling from bytes needs configure({ ${kind} })`,

@@ -3,6 +3,7 @@
  * secret. The connection is the caller's, any of `@nats-io/nats-core` 3: never opened or closed here.
  */
 import { finite, ofType, rangeError, typeError } from './check.js';
+import { decodeUtf8, encodeUtf8 } from './core/utf8.js';
 import { Seal } from './nats-frames.js';
 
 /**
@@ -137,7 +138,7 @@ export class Bus {
    * @returns {Promise<void>}
    */
   publishJson(topic, message) {
-    return this.publish(topic, new TextEncoder().encode(JSON.stringify(message)));
+    return this.publish(topic, encodeUtf8(JSON.stringify(message)));
   }
 
   /**
@@ -178,7 +179,7 @@ export class Bus {
     return this.subscribe(topic, (bytes) => {
       let message;
       try {
-        message = JSON.parse(new TextDecoder().decode(bytes));
+        message = JSON.parse(decodeUtf8(bytes));
       } catch {
         return false;
       }

@@ -6,6 +6,7 @@
  * whether it is the one that was waited for is the channel's affair.
  */
 import { rangeError } from './check.js';
+import { encodeUtf8 } from './core/utf8.js';
 
 /** "RMS1", the first four bytes. */
 const MAGIC = 0x31534d52;
@@ -138,7 +139,7 @@ export class Seal {
 
   /** @returns {Promise<CryptoKey>} */
   #imported() {
-    const bytes = new TextEncoder().encode(this.#secret);
+    const bytes = encodeUtf8(/** @type {string} */ (this.#secret));
     return (this.#key ??= crypto.subtle.importKey(
       'raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign', 'verify'],
     ));
@@ -187,7 +188,7 @@ export class Seal {
  * @returns {Uint8Array<ArrayBuffer>} both; a subject has no byte 0, so that no two pairs look alike
  */
 function bound(subject, message) {
-  const head = new TextEncoder().encode(`${subject}\0`);
+  const head = encodeUtf8(`${subject}\0`);
   const both = new Uint8Array(head.length + message.length);
   both.set(head);
   both.set(message, head.length);

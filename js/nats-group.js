@@ -6,6 +6,7 @@
  * ranks is the same for all.
  */
 import { integer, knownOptions, ofType, typeError } from './check.js';
+import { brandOf, hasBrand, isError } from './core/identity.js';
 import { BUS_OPTIONS, Bus, GroupError, Pending } from './nats-bus.js';
 import { Channel } from './nats-channel.js';
 
@@ -68,6 +69,8 @@ export async function join(options) {
   return group;
 }
 
+const GROUP = brandOf('Group');
+
 /** One replica's place in its group. Made by `join`. */
 export class Group {
   #bus;
@@ -107,6 +110,11 @@ export class Group {
     this.#bus = bus;
     this.#store = store;
     this.#end = bus.subscribeJson('members', (message) => this.#receive(message));
+  }
+
+  /** @returns {true} */
+  get [GROUP]() {
+    return true;
   }
 
   /** @returns {number} this replica's, from 0; -1 until it is let in */
@@ -224,7 +232,7 @@ export class Group {
       await this.#propose(view);
     } catch (error) {
       // Whoever did not answer asks again, or is gone; the group goes on as it is.
-      if (!(error instanceof GroupError)) throw error;
+      if (!isError(error, 'GroupError')) throw error;
     } finally {
       if (this.#view === old) this.#say({ type: 'cancel', view });
     }
@@ -550,7 +558,7 @@ export class Group {
  * @returns {group is Group}
  */
 export function isGroup(group) {
-  return group instanceof Group;
+  return hasBrand(group, GROUP);
 }
 
 /**

@@ -19,6 +19,7 @@ import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { show, typeError } from './check.js';
+import { isBytes, isUrl } from './core/identity.js';
 
 /** What a system call's failure means to somebody who saves a file. @type {Record<string, string>} */
 const REASONS = {
@@ -94,7 +95,7 @@ export function loadFile(path) {
  * @returns {string}
  */
 function pathOf(path) {
-  const text = path instanceof URL && path.protocol === 'file:' ? fileURLToPath(path) : path;
+  const text = isUrl(path) && path.protocol === 'file:' ? fileURLToPath(path.href) : path;
   if (typeof text !== 'string') throw typeError('path', 'a string or file: URL', path);
   if (text === '' || text.includes('\0')) throw typeError('path', 'the name of a file', path);
   return text;
@@ -106,7 +107,7 @@ function pathOf(path) {
  */
 function bytesOf(content) {
   const bytes = typeof content?.save === 'function' ? content.save({ variables: true }) : content;
-  if (!(bytes instanceof Uint8Array)) throw typeError('content', 'a Uint8Array or an optimizer', content);
+  if (!isBytes(bytes)) throw typeError('content', 'a Uint8Array or an optimizer', content);
   return bytes;
 }
 

@@ -3,10 +3,12 @@
  * trees against it, and tensors to write results to.
  */
 import { integer, rangeError, typeError } from './check.js';
+import { copyOf } from './core/copy.js';
+import { arrayKind, brandOf, hasBrand, isPlain } from './core/identity.js';
 import { Memory } from './memory.js';
 import { MAX_DEPTH } from './state-dict.js';
 import { describe, disposedError, isTensor, zerosOf } from './tensor.js';
-import { flatten, isPlain, leavesOf, unflatten } from './tree.js';
+import { flatten, leavesOf, unflatten } from './tree.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').TensorData} TensorData */
@@ -45,7 +47,7 @@ export class Form {
         if (leaf.isDisposed) throw disposedError(leaf);
         if (leaf.memory !== this.memory) throw rangeError(name, 'in the memory of the other leaves', leaf.memory);
       }
-      const dtype = isTensor(leaf) ? leaf.dtype : leaf.constructor.name.replace('Array', '').toLowerCase();
+      const dtype = isTensor(leaf) ? leaf.dtype : arrayKind(leaf)?.replace('Array', '').toLowerCase();
       if (dtype !== 'float32' && dtype !== 'float64') {
         throw typeError(name, 'of float32 or float64', isTensor(leaf) ? dtype : leaf);
       }
@@ -67,7 +69,7 @@ export class Form {
       const { path, dtype, size } = this.leaves[i];
       if (!isTensor(leaf)) {
         if (leaf.length !== size) throw rangeError(name + path, `of length ${size}`, leaf);
-        const isUsable = leaf.constructor.name === ARRAYS[dtype].name && leaf.buffer !== this.memory.buffer;
+        const isUsable = arrayKind(leaf) === ARRAYS[dtype].name && leaf.buffer !== this.memory.buffer;
         return isUsable ? /** @type {TensorData} */ (leaf) : ARRAYS[dtype].from(leaf);
       }
       if (leaf.isDisposed) throw disposedError(leaf);
@@ -169,6 +171,16 @@ export class Buffers {
   }
 }
 
+const STATE = brandOf('TransformState');
+
+/**
+ * @param {unknown} state
+ * @returns {state is TransformState}
+ */
+export function isTransformState(state) {
+  return hasBrand(state, STATE);
+}
+
 /** The state of one transform, and all of it where the transform remembers nothing. */
 export class TransformState {
   #updates;
@@ -178,6 +190,16 @@ export class TransformState {
   constructor(form) {
     this.form = form;
     this.#updates = new Buffers(form);
+  }
+
+  /** @returns {true} */
+  get [STATE]() {
+    return true;
+  }
+
+  /** @returns {string} of which transform: what states are told apart by, whichever copy of the package made them */
+  get kind() {
+    return 'stateless';
   }
 
   /** @returns {boolean} */
@@ -246,7 +268,7 @@ export class TransformState {
  * @throws {Error} if a state is disposed
  */
 export function contentOf(state, depth = 0) {
-  if (state instanceof TransformState) {
+  if (isTransformState(state)) {
     if (state.isDisposed) throw new Error('state is disposed');
     return contentOf(state.content(), depth);
   }
@@ -267,7 +289,7 @@ export function contentOf(state, depth = 0) {
  * @throws {TypeError | RangeError | Error} if they do not fit
  */
 export function adopting(name, state, saved, isContent = false) {
-  if (state instanceof TransformState) {
+  if (isTransformState(state)) {
     if (state.isDisposed) throw new Error(`${name} is disposed`);
     const content = adopting(name, state.content(), saved, true);
     return () => {
@@ -317,8 +339,8 @@ export function adopting(name, state, saved, isContent = false) {
  * @returns {TensorData} the saved array, of that type and length
  */
 function checkedData(name, like, saved) {
-  const kind = like.constructor.name;
-  if (saved?.constructor?.name !== kind) throw typeError(name, `a ${kind}`, saved);
+  const kind = arrayKind(like);
+  if (arrayKind(saved) !== kind) throw typeError(name, `a ${kind}`, saved);
   if (saved.length !== like.length) throw rangeError(name, `of length ${like.length}`, saved);
   return saved;
 }
@@ -343,47 +365,98 @@ export function copyAll(from, to) {
 
 /**
  * @template T
- * @param {T} state of any transform, or a chain of them
+ * @param {T} state of any transform, or a chain of them. A state of the user's own is plain data, which is copied by
+ *   its structure, or has a method `clone`, and `dispose` where it takes memory.
  * @returns {T} an independent copy: steps with one of them leave the other alone
+ * @throws {TypeError} naming what nobody knows how to copy
  * @throws {RangeError | Error} if the memory is exhausted or the state disposed; nothing has been taken then
  */
 export function cloneState(state) {
-  /** @type {unknown[]} */
+  /** @type {{ dispose: () => void }[]} */
   const made = [];
   try {
-    return /** @type {any} */ (clone(state, made));
+    return copyOf('state', state, stateCopiedBy((name, part) => {
+      const copy = cloneOwn(name, part);
+      if (copy !== undefined && has(copy, 'dispose')) made.push(copy);
+      return copy;
+    }));
   } catch (error) {
-    disposeState(made);
+    for (const copy of made) copy.dispose();
     throw error;
   }
 }
 
 /**
- * @param {any} state
- * @param {unknown[]} made gets what takes memory
- * @returns {any}
+ * @param {string} name
+ * @param {any} part
+ * @returns {any} a copy of a tensor, or of what can copy itself; undefined of other parts
  */
-function clone(state, made) {
-  if (state instanceof TransformState || isTensor(state)) {
-    if (state.isDisposed) throw isTensor(state) ? disposedError(state) : new Error('state is disposed');
-    const copy = isTensor(state) ? zerosOf(state.memory, state.dtype, state.shape).set(state) : state.clone();
-    made.push(copy);
-    return copy;
+function cloneOwn(name, part) {
+  if (isTensor(part)) {
+    if (part.isDisposed) throw disposedError(part);
+    return zerosOf(part.memory, part.dtype, part.shape).set(part);
   }
-  if (ArrayBuffer.isView(state)) return /** @type {any} */ (state).slice();
-  if (Array.isArray(state)) return state.map((part) => clone(part, made));
-  if (!isPlain(state)) return state;
-  return Object.fromEntries(Object.entries(state).map(([key, value]) => [key, clone(value, made)]));
+  if (isTransformState(part) && part.isDisposed) throw new Error(`${name} is disposed`);
+  return !isPlain(part) && has(part, 'clone') ? part.clone() : undefined;
+}
+
+/**
+ * @param {any} part
+ * @param {'clone' | 'dispose'} method
+ * @returns {boolean}
+ */
+const has = (part, method) => typeof part?.[method] === 'function';
+
+/** @type {(copyOwn: import('./core/copy.js').Kind['copyOwn']) => import('./core/copy.js').Kind} */
+const stateCopiedBy = (copyOwn) =>
+  ({ expectation: 'plain data, or an object with the methods clone and dispose', copyOwn });
+
+/**
+ * Refuses what `cloneState` would refuse, without taking memory.
+ *
+ * @param {string} name
+ * @param {unknown} state
+ * @throws {TypeError} naming it
+ */
+export function checkClonable(name, state) {
+  copyOf(name, state, stateCopiedBy((_, part) =>
+    (isTensor(part) || arrayKind(part) !== undefined || (!isPlain(part) && has(part, 'clone')) ? part : undefined)));
 }
 
 /**
  * Frees the linear memory of a state, and of the updates that its transform returned; or the tensors of any other tree,
  * of parameters that are no longer needed. Calling it again does nothing.
  *
- * @param {unknown} state
+ * @param {unknown} state see `cloneState`
+ * @throws {TypeError} naming what nobody knows how to free; nothing has been freed then
  */
 export function disposeState(state) {
-  if (state instanceof TransformState || isTensor(state)) state.dispose();
-  else if (Array.isArray(state)) state.forEach(disposeState);
-  else if (isPlain(state)) Object.values(/** @type {object} */ (state)).forEach(disposeState);
+  for (const part of disposablesIn(state, (part) => (has(part, 'clone') ? part : undefined))) part.dispose();
+}
+
+/**
+ * Frees as much of a state as it knows, where another error is on its way.
+ *
+ * @param {unknown} state
+ */
+export function releaseState(state) {
+  for (const part of disposablesIn(state, (part) => part)) part.dispose();
+}
+
+/**
+ * @param {unknown} state
+ * @param {(part: any) => any} other undefined for what has a class and nothing to dispose, and is to be refused
+ * @returns {{ dispose: () => void }[]} the parts that can be disposed
+ */
+function disposablesIn(state, other) {
+  /** @type {{ dispose: () => void }[]} */
+  const found = [];
+  copyOf('state', state, stateCopiedBy((_, part) => {
+    if (typeof part !== 'object' || part === null || arrayKind(part) !== undefined) return part;
+    if (isPlain(part) || Array.isArray(part)) return undefined;
+    if (!has(part, 'dispose')) return other(part);
+    found.push(part);
+    return part;
+  }));
+  return found;
 }

@@ -21,12 +21,14 @@
  * middle of a chain.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
+import { brandOf } from './core/identity.js';
 import { Engine, checkPool, constants } from './engine.js';
 import {
   MAX_COUNT, ask, biasCorrectionOf, given, next, rmspropOptions, scheduleOf, slotsOf,
 } from './optax-options.js';
 import {
-  Buffers, Form, TransformState, adopting, cloneState, contentOf, copyAll, dataOf, disposeState,
+  Buffers, Form, TransformState, adopting, checkClonable, cloneState, contentOf, copyAll, dataOf, disposeState,
+  isTransformState, releaseState,
 } from './optax-state.js';
 import { readStateDict, writeStateDict } from './state-dict.js';
 import { isTensor, tensor } from './tensor.js';
@@ -49,8 +51,8 @@ export { cloneState, disposeState };
  *   the state: the bits of `update` and `applyUpdates`
  */
 
-/** How the transforms of this module work together: see `Steps`. */
-const STEPS = Symbol('steps');
+/** How the transforms of this module, and of other copies of the package, work together: see `Steps`. */
+const STEPS = brandOf('optax.steps');
 
 /**
  * @template S the state
@@ -116,19 +118,20 @@ function stepsOf(name, transformation) {
 }
 
 /**
- * @template {TransformState} T
+ * Checks a state against the trees that are there.
+ *
  * @param {any} state
- * @param {new (...args: any[]) => T} type
+ * @param {string} kind see TransformState
  * @param {any} grads
  * @param {any} params
- * @returns {T} the state, checked against the trees that are there
  */
-function checkState(state, type, grads, params) {
-  if (!(state instanceof type)) throw typeError('state', 'what init of this transform returned', state);
+function checkState(state, kind, grads, params) {
+  if (!isTransformState(state) || state.kind !== kind) {
+    throw typeError('state', 'what init of this transform returned', state);
+  }
   if (state.isDisposed) throw new Error('state is disposed');
   if (grads !== undefined) state.form.read('grads', grads);
   if (params !== undefined) state.form.values(params);
-  return state;
 }
 
 /**
@@ -249,6 +252,11 @@ class RmspropState extends TransformState {
     return [];
   }
 
+  /** @returns {string} see `TransformState` */
+  get kind() {
+    return 'rmsprop';
+  }
+
   /** @returns {Record<string, any>} see `TransformState` */
   content() {
     const { count, nu, mu, trace } = this;
@@ -337,7 +345,7 @@ export function rmsprop(options) {
   return transform({
     init: (params) => new RmspropState(new Form(params, pool?.memory), slots, pool),
     prepare(state, params, grads) {
-      checkState(state, RmspropState, grads, params);
+      checkState(state, 'rmsprop', grads, params);
       if (!state.has(slots)) throw rangeError('state', `one with ${slots.map(({ name }) => name).join(', ')}`, state);
       return ask('learningRate', rate, state.count);
     },
@@ -427,7 +435,7 @@ export function chain(...transforms) {
       try {
         for (const { init } of parts) states.push(init(params));
       } catch (error) {
-        disposeState(states);
+        releaseState(states);
         throw error;
       }
       return states;
@@ -457,7 +465,7 @@ export function chain(...transforms) {
 function stateless(update) {
   return transform({
     init: (params) => new TransformState(new Form(params)),
-    prepare: (state, params, grads) => checkState(state, TransformState, grads, params),
+    prepare: (state, params, grads) => checkState(state, 'stateless', grads, params),
     update: (grads, state) => [update(state, state.form.read('grads', grads)), state],
   });
 }
@@ -516,6 +524,11 @@ export function clipByGlobalNorm(maxNorm) {
 class CountState extends TransformState {
   count = 0;
 
+  /** @returns {string} see `TransformState` */
+  get kind() {
+    return 'count';
+  }
+
   /** @returns {Record<string, any>} see `TransformState` */
   content() {
     return { count: this.count };
@@ -551,7 +564,7 @@ export function addDecayedWeights(weightDecay) {
   return transform({
     init: (params) => new CountState(new Form(params)),
     prepare(state, params, grads) {
-      checkState(state, CountState, grads, given('params', params));
+      checkState(state, 'count', grads, given('params', params));
       return ask('weightDecay', weightDecay, state.count);
     },
     update(grads, state, params, rate) {
@@ -592,6 +605,11 @@ class EmaState extends TransformState {
    */
   averageOf(i) {
     return this.#averages[i].data;
+  }
+
+  /** @returns {string} see `TransformState` */
+  get kind() {
+    return 'ema';
   }
 
   /** @returns {Record<string, any>} see `TransformState` */
@@ -638,7 +656,7 @@ export function ema(decay, options = {}) {
   const debias = ofType('debias', options.debias ?? true, 'boolean');
   return transform({
     init: (params) => new EmaState(new Form(params)),
-    prepare: (state, params, grads) => checkState(state, EmaState, grads, params),
+    prepare: (state, params, grads) => checkState(state, 'ema', grads, params),
     update(grads, state) {
       const count = next(state.count);
       const updates = state.map(state.form.read('grads', grads), (out, g, i) => {
@@ -710,6 +728,11 @@ class MultiStepsState extends TransformState {
     });
   }
 
+  /** @returns {string} see `TransformState` */
+  get kind() {
+    return 'multiSteps';
+  }
+
   /** @returns {Record<string, any>} see `TransformState` */
   content() {
     const { miniStep, gradientStep, innerOptState, accGrads } = this;
@@ -736,7 +759,7 @@ class MultiStepsState extends TransformState {
     try {
       copy = new MultiStepsState(this.form, inner);
     } catch (error) {
-      disposeState(inner);
+      releaseState(inner);
       throw error;
     }
     copy.miniStep = this.miniStep;
@@ -749,7 +772,7 @@ class MultiStepsState extends TransformState {
   dispose() {
     super.dispose();
     for (const mean of this.#means) mean.dispose();
-    disposeState(this.innerOptState);
+    releaseState(this.innerOptState);
   }
 }
 
@@ -775,14 +798,15 @@ export function multiSteps(optimizer, every) {
     init(params) {
       const innerOptState = inner.init(params);
       try {
+        if (every !== 1) checkClonable('the state of optimizer', innerOptState);
         return new MultiStepsState(new Form(params), innerOptState);
       } catch (error) {
-        disposeState(innerOptState);
+        releaseState(innerOptState);
         throw error;
       }
     },
     prepare(state, params, grads) {
-      checkState(state, MultiStepsState, grads, params);
+      checkState(state, 'multiSteps', grads, params);
       const count = typeof every === 'number' ? every : integer('every', every(state.gradientStep), 1, MAX_COUNT);
       return { count, prepared: inner.prepare(state.innerOptState, params) };
     },
@@ -798,7 +822,7 @@ export function multiSteps(optimizer, every) {
         changes = form.read('updates', updates);
         if (isLast) state.innerOptState = after;
       } finally {
-        if (!isLast) disposeState(before);
+        if (!isLast) releaseState(before);
       }
       state.take(means, isLast, count);
       const factor = isLast ? 1 : 0;

@@ -7,6 +7,9 @@
  * without a typed array of their own (8-bit and 4-bit floats, complex numbers).
  */
 
+import { arrayKind, isMap, tagOf } from './core/identity.js';
+import { decodeUtf8, encodeUtf8 } from './core/utf8.js';
+
 /**
  * @typedef {Float32Array | Float64Array | Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array
  *   | BigInt64Array | BigUint64Array} SafetensorData
@@ -124,7 +127,6 @@ export function readSafetensors(bytes) {
 export function writeSafetensors(tensors, metadata) {
   expectKind('tensors', tensors, ['Map', 'Object']);
   expect(areStrings(metadata), 'metadata', 'strings', metadata, TypeError);
-  const encoder = new TextEncoder();
   const pairs = kindOf(tensors) === 'Map' ? [.../** @type {Map<string, any>} */ (tensors)] : Object.entries(tensors);
   const entries = pairs.map(([name, tensor]) => {
     // The array's name says which dtype is meant by default: BigInt64Array I64.
@@ -133,7 +135,7 @@ export function writeSafetensors(tensors, metadata) {
     const Data = arrayOfDtype[/** @type {SafetensorDtype} */ (dtype)];
     expectKind(`tensor "${name}"`, data, [Data?.name ?? `array of ${dtypes}`]);
     // Python orders by dtype, then by the bytes of the name.
-    const key = String.fromCharCode(dtypes.indexOf(dtype), ...encoder.encode(name));
+    const key = String.fromCharCode(dtypes.indexOf(dtype), ...encodeUtf8(name));
     return /** @type {const} */ ([key, name, data, { dtype, ...fields }]);
   });
   entries.sort(([a], [b]) => a < b ? -1 : 1);
@@ -142,7 +144,7 @@ export function writeSafetensors(tensors, metadata) {
   const members = entries.map(([, name, data, fields]) =>
     `${JSON.stringify(name)}:${JSON.stringify({ ...fields, data_offsets: [end, end += data.byteLength] })}`);
   if (metadata) members.unshift(`"__metadata__":${JSON.stringify(metadata)}`);
-  const header = encoder.encode(`{${members}}`);
+  const header = encodeUtf8(`{${members}}`);
 
   let at = (header.length + 15) & ~7; // where the data begins: behind 8 bytes and the header, and aligned to 8
   const file = new Uint8Array(at + end).fill(0x20, 8, at);
@@ -163,7 +165,7 @@ export function writeSafetensors(tensors, metadata) {
 function parseHeader(bytes) {
   let text;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    text = decodeUtf8(bytes);
     const header = JSON.parse(text);
     const canonical = JSON.stringify(header);
     // JSON.parse drops all but the last of equal keys and takes 1.0, 1e0 and -0 for integers: punctuation that only the
@@ -216,7 +218,7 @@ function areStrings(object = {}) {
  * @returns {string} 'Uint8Array', 'Map', 'Object' …, whatever its realm or subclass
  */
 function kindOf(value) {
-  return ({}).toString.call(value).slice(8, -1);
+  return arrayKind(value) ?? (isMap(value) ? 'Map' : tagOf(value));
 }
 
 /**

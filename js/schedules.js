@@ -134,6 +134,11 @@ export class LearningRateSchedule {
     throw new Error(`${this.constructor.name} must override getConfig()`);
   }
 
+  /** @returns {boolean} whether it has a config; also asked by another copy of the package */
+  get hasConfig() {
+    return this.getConfig !== LearningRateSchedule.prototype.getConfig;
+  }
+
   /**
    * @template {LearningRateSchedule} T
    * @this {new (options: any) => T}
@@ -167,9 +172,10 @@ class KerasSchedule extends LearningRateSchedule {
   /** @override */
   getConfig() {
     const [, table] = /** @type {any} */ (this.constructor).keras;
-    return structuredClone(Object.fromEntries(Object.keys(table).map(
-      (key) => [snakeCase(key), /** @type {Record<string, any>} */ (this)[key]],
-    )));
+    return Object.fromEntries(Object.keys(table).map((key) => {
+      const value = /** @type {Record<string, any>} */ (this)[key];
+      return [snakeCase(key), Array.isArray(value) ? [...value] : value]; // its own: a config may be changed
+    }));
   }
 }
 

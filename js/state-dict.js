@@ -9,8 +9,9 @@
  */
 import { ofType, rangeError, show, typeError } from './check.js';
 import { FORMAT } from './checkpoint.js';
+import { isBytes, isPlain, isTypedArray } from './core/identity.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
-import { isTensor, isTypedArray } from './tensor.js';
+import { isTensor } from './tensor.js';
 
 /** How deep a tree may be nested: far below where recursion ends. */
 export const MAX_DEPTH = 100;
@@ -49,7 +50,7 @@ export function writeStateDict(dialect, tree) {
  * @throws {TypeError | RangeError} if it is anything else
  */
 export function readStateDict(dialect, bytes) {
-  if (!(bytes instanceof Uint8Array)) throw typeError('bytes', 'a Uint8Array', bytes);
+  if (!isBytes(bytes)) throw typeError('bytes', 'a Uint8Array', bytes);
   const { tensors, metadata } = readSafetensors(bytes);
   for (const [key, expected] of Object.entries({ ...FORMAT, dialect })) {
     if (metadata[key] !== expected) throw rangeError(`${key} of the file`, show(expected), metadata[key]);
@@ -90,13 +91,12 @@ function encode(node, path, tensors) {
     return { $tensor: where };
   }
   if (typeof node === 'number') {
-    const isPlain = Number.isFinite(node) && !Object.is(node, -0);
-    return isPlain ? node : { $number: Object.is(node, -0) ? '-0' : String(node) };
+    const isJson = Number.isFinite(node) && !Object.is(node, -0);
+    return isJson ? node : { $number: Object.is(node, -0) ? '-0' : String(node) };
   }
   if (node === null || typeof node === 'string' || typeof node === 'boolean') return node;
   if (Array.isArray(node)) return node.map((child, i) => encode(child, [...path, `${i}`], tensors));
-  const prototype = typeof node === 'object' ? Object.getPrototypeOf(node) : undefined;
-  if (prototype !== null && prototype !== Object.prototype) {
+  if (!isPlain(node)) {
     throw typeError(where, 'a tensor, typed array, number, string, boolean, null, array or plain object', node);
   }
   return Object.fromEntries(Object.entries(node).filter(([, child]) => child !== undefined).map(([key, child]) => {

@@ -12,6 +12,7 @@
  * browser may clear them when space runs out, unless `navigator.storage.persist()` was granted.
  */
 import { ofType, show, typeError } from './check.js';
+import { isBytes } from './core/identity.js';
 
 const DATABASE = 'rmsprop-wasm';
 const STORE = 'checkpoints';
@@ -26,7 +27,7 @@ const STORE = 'checkpoints';
  */
 export async function saveItem(name, bytes) {
   checkName(name);
-  if (!(bytes instanceof Uint8Array)) throw typeError('bytes', 'a Uint8Array', bytes);
+  if (!isBytes(bytes)) throw typeError('bytes', 'a Uint8Array', bytes);
   const copy = bytes.slice(); // a view would be stored with all of its buffer: the whole linear memory
   await run('saved', name, 'readwrite', (store) => store.put(copy, name));
 }
@@ -68,7 +69,7 @@ export async function listItems() {
  * @throws {TypeError} for another argument
  */
 export function toBlob(bytes) {
-  if (!(bytes instanceof Uint8Array)) throw typeError('bytes', 'a Uint8Array', bytes);
+  if (!isBytes(bytes)) throw typeError('bytes', 'a Uint8Array', bytes);
   return new Blob([bytes.slice()], { type: 'application/octet-stream' });
 }
 

@@ -2,6 +2,7 @@
  * Tensors and variables: arrays that lie in linear memory. What an optimizer does with them is not here.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { brandOf, hasBrand, isTypedArray } from './core/identity.js';
 import { Memory, countTensor, isMemory } from './memory.js';
 import { autoName } from './naming.js';
 
@@ -20,16 +21,16 @@ const ARRAYS = Object.freeze({ float32: Float32Array, float64: Float64Array, int
 const PLACE_OPTIONS = ['dtype', 'memory'];
 
 /** On every tensor's prototype, so that two copies of the package (ESM and CommonJS) know each other's. */
-const TENSOR = Symbol.for('rmsprop-wasm.Tensor');
-const VARIABLE = Symbol.for('rmsprop-wasm.Variable');
-const SLICES = Symbol.for('rmsprop-wasm.IndexedSlices');
+const TENSOR = brandOf('Tensor');
+const VARIABLE = brandOf('Variable');
+const SLICES = brandOf('IndexedSlices');
 
 /**
  * @param {unknown} value
  * @returns {value is Tensor}
  */
 export function isTensor(value) {
-  return /** @type {any} */ (value)?.[TENSOR] === true;
+  return hasBrand(value, TENSOR);
 }
 
 /**
@@ -37,7 +38,7 @@ export function isTensor(value) {
  * @returns {value is Variable}
  */
 export function isVariable(value) {
-  return /** @type {any} */ (value)?.[VARIABLE] === true;
+  return hasBrand(value, VARIABLE);
 }
 
 /**
@@ -45,7 +46,7 @@ export function isVariable(value) {
  * @returns {value is IndexedSlices}
  */
 export function isIndexedSlices(value) {
-  return /** @type {any} */ (value)?.[SLICES] === true;
+  return hasBrand(value, SLICES);
 }
 
 /**
@@ -724,12 +725,4 @@ function flatValues(name, values, { size, shape, dtype }) {
 function isNested(values, [length, ...rest]) {
   if (length === undefined) return typeof values === 'number';
   return Array.isArray(values) && values.length === length && values.every((value) => isNested(value, rest));
-}
-
-/**
- * @param {unknown} value
- * @returns {value is TypedArray}
- */
-export function isTypedArray(value) {
-  return ArrayBuffer.isView(value) && !/^(Data|Big)/.test(value.constructor.name);
 }

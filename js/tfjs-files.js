@@ -11,6 +11,7 @@
  *     writeTfjsFile(artifacts, { iterations, variables: new Map(…), slots: new Map(…) });
  */
 import { array, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
+import { isArrayBuffer, isMap } from './core/identity.js';
 
 /** @typedef {{ name: string, shape: number[], dtype: string, group?: string, quantization?: object }} WeightSpec */
 /**
@@ -92,7 +93,7 @@ export function writeTfjsFile(artifacts, changes) {
  * @returns {ReadonlyMap<string, any>} the same
  */
 function mapOf(name, map) {
-  if (!(map instanceof Map)) throw typeError(`changes.${name}`, 'a Map', map);
+  if (!isMap(map)) throw typeError(`changes.${name}`, 'a Map', map);
   return map;
 }
 
@@ -144,7 +145,7 @@ function placesOf(artifacts) {
 function joined(weightData) {
   const parts = Array.isArray(weightData) ? weightData : [weightData];
   for (const part of parts) {
-    if (Object.prototype.toString.call(part) === '[object ArrayBuffer]') continue;
+    if (isArrayBuffer(part)) continue;
     throw typeError('artifacts.weightData', 'an ArrayBuffer, or several', part);
   }
   const bytes = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));

@@ -3,6 +3,7 @@
  * variables' own bytes, and the slots are tensors of TensorFlow.js. The only file that knows private parts of that
  * backend.
  */
+import { isWasmMemory } from './core/identity.js';
 import { Memory } from './memory.js';
 import { KernelPath } from './tfjs-kernels.js';
 
@@ -23,7 +24,7 @@ export function hostOf(tf) {
   const { wasm, dataIdMap } = backend;
   const memory = wasm?.wasmMemory ?? wasm?.asm?.memory;
   const has = typeof dataIdMap?.get === 'function' && typeof wasm?.tfjs?.registerTensor === 'function'
-    && typeof wasm.tfjs.disposeData === 'function' && memory instanceof WebAssembly.Memory;
+    && typeof wasm.tfjs.disposeData === 'function' && isWasmMemory(memory);
   if (!has) return 'this version of its wasm backend has none of the private parts that this needs';
   let host = hosts.get(backend);
   if (host === undefined) hosts.set(backend, (host = new Host(tf, backend, memory)));

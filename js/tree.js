@@ -3,7 +3,8 @@
  * leaves. null is a place without a leaf. A single leaf is a tree, too. Whoever has other leaves says of which kind.
  */
 import { show, typeError } from './check.js';
-import { isTensor, isTypedArray } from './tensor.js';
+import { isPlain, isTypedArray } from './core/identity.js';
+import { isTensor } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').TypedArray} TypedArray */
@@ -111,14 +112,4 @@ export function unflatten(structure, leaves) {
   if (typeof structure === 'number') return leaves[structure];
   if (Array.isArray(structure)) return structure.map((branch) => unflatten(branch, leaves));
   return Object.fromEntries(Object.entries(structure).map(([key, branch]) => [key, unflatten(branch, leaves)]));
-}
-
-/**
- * @param {any} value
- * @returns {boolean} whether it is an object without a class
- */
-export function isPlain(value) {
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === null || prototype === Object.prototype;
 }

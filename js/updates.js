@@ -3,10 +3,11 @@
  * update.
  */
 import { rangeError, typeError } from './check.js';
+import { isTypedArray } from './core/identity.js';
 import { checkVariables } from './engine.js';
 import { unzip } from './gradients.js';
 import {
-  checkGradient, checkSlices, describe, disposedError, isIndexedSlices, isTensor, isTypedArray, isVariable,
+  checkGradient, checkSlices, describe, disposedError, isIndexedSlices, isTensor, isVariable,
 } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Variable} Variable */

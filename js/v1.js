@@ -3,6 +3,7 @@
  * behaves in eager mode. The arithmetic is the kernels', the slots are the engine's.
  */
 import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { arrayKind } from './core/identity.js';
 import { Engine, checkPool, checkVariables, constants } from './engine.js';
 import { buffersBefore, callLoss, setAll } from './gradients.js';
 import { readGrowing, saveGrowing, savesVariables } from './growing-checkpoint.js';
@@ -522,7 +523,7 @@ function stage(engine, updates, numbers) {
  * @param {Tensor} globalStep is 1 more afterwards: of int32 also where several threads count at a time
  */
 function count({ data }) {
-  if (data instanceof Int32Array) Atomics.add(data, 0, 1);
+  if (arrayKind(data) === 'Int32Array') Atomics.add(/** @type {Int32Array} */ (data), 0, 1);
   else data[0] += 1;
 }
 

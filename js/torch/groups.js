@@ -3,6 +3,7 @@
  * Nothing here steps.
  */
 import { array, editDistance, finite, integer, ofType, rangeError, show, typeError } from '../check.js';
+import { copyOf } from '../core/copy.js';
 import { camelCase, snakeCase } from '../naming.js';
 import { shaped } from '../state-dict.js';
 import { describe, disposedError, isTensor, isVariable } from '../tensor.js';
@@ -346,6 +347,15 @@ function savedOptions(name, group, present) {
   return options;
 }
 
+/** What a state dict holds. @type {import('../core/copy.js').Kind} */
+const DATA = {
+  expectation: 'numbers, text, arrays or plain objects',
+  copyOwn(name, value) {
+    if (typeof value === 'function' || typeof value === 'symbol') throw typeError(name, DATA.expectation, value);
+    return isTensor(value) ? shaped(value.data.slice(), value.shape) : undefined;
+  },
+};
+
 /**
  * @param {string} name
  * @param {unknown} value of a group or scheduler
@@ -353,15 +363,7 @@ function savedOptions(name, group, present) {
  * @throws {TypeError} for what no file could have
  */
 export function copied(name, value) {
-  if (isTensor(value)) return shaped(value.data.slice(), value.shape);
-  if (ArrayBuffer.isView(value) && 'slice' in value) return /** @type {TypedArray} */ (value).slice();
-  if (Array.isArray(value)) return value.map((one, i) => copied(`${name}[${i}]`, one));
-  if (typeof value !== 'object' || value === null) {
-    if (typeof value !== 'function' && typeof value !== 'symbol') return value;
-  } else if (!value.constructor || value.constructor.name === 'Object') {
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, copied(`${name}.${key}`, one)]));
-  }
-  throw typeError(name, 'numbers, text, arrays or plain objects', value);
+  return copyOf(name, value, DATA);
 }
 
 // ---- Loaded rates ----
