@@ -98,7 +98,7 @@ class WebKit {
         if (!(failure instanceof LateError || failure instanceof error.NoSuchWindowError)) throw failure;
         const { count, lost } = navigations[kind];
         navigations[kind].lost = lost + 1;
-        console.log(`WebKit lost an ${kind} page (${failure.message}): ${lost + 1} lost of ${count} that were asked for`);
+        console.log(`${failure.message}: its session is lost. Pages asked for: ${count} ${kind}. Sessions lost by them: ${lost + 1}.`);
         if (tried + 1 === LIMITS_MS[kind].length) throw failure;
         await this.renew();
       }
