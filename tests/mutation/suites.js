@@ -4,7 +4,10 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { HANG_MS } from '../browsers/programs.js';
 import { programOf } from './mutants.js';
 
 /** @typedef {import('./mutants.js').Mutant} Mutant */
@@ -13,8 +16,16 @@ import { programOf } from './mutants.js';
  *   compiles to the same code, is none
  */
 
-/** A command may take as many times as long as all tests take without any mutant, and at least as many seconds. */
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/**
+ * A command may use as many times the seconds that all tests take without any mutant, and at least as many. They are
+ * seconds of its processor: on a busy machine a mutant must not count as noticed by chance.
+ */
 const PATIENCE = { times: 3, seconds: 20 };
+
+/** The exit code of a shell whose command used them up. */
+const USED_UP = 128 + constants.signals.SIGXCPU;
 
 /** The slots, the call, the options: what everything in JavaScript rests on. */
 const steps = ['step', 'aggregate', 'rmsprop', 'failure', 'memory', 'own-memory', 'loss-scale'];
@@ -27,21 +38,29 @@ const failures = ['callbacks', 'properties'];
  */
 const alone = [['fast-path', 'a step is one call'], ['kernels-in-use', '.']];
 
-/** What is mutated, and the unit tests that see it first. @type {{ name: string, files: string[], first: string[] }[]} */
+/**
+ * What is mutated, wherever it lies in js/ and src/, and the unit tests that see it first.
+ *
+ * @type {{ name: string, files: string[], first: string[] }[]}
+ */
 export const areas = [
-  {
-    name: 'kernels',
-    files: ['kernel.h', 'typed_step.h', 'step.c', 'vector.h', 'rules.h', 'contract.h'].map((name) => `src/${name}`),
-    first: [],
-  },
+  { name: 'kernels', files: ['kernel.h', 'typed_step.h', 'step.c', 'vector.h', 'rules.h', 'contract.h'], first: [] },
   {
     name: 'engine',
-    files: ['engine', 'keras-step', 'updates', 'gradients', 'clip', 'rmsprop'].map((name) => `js/${name}.js`),
+    files: ['engine.js', 'keras-step.js', 'updates.js', 'gradients.js', 'clip.js', 'rmsprop.js'],
     first: steps,
   },
-  { name: 'schedules', files: ['js/schedules.js', 'js/math.js'], first: ['schedules', 'math'] },
-  { name: 'reader', files: ['js/safetensors.js', 'js/checkpoint.js'], first: ['safetensors', 'checkpoint'] },
-];
+  { name: 'schedules', files: ['schedules.js', 'math.js'], first: ['schedules', 'math'] },
+  { name: 'reader', files: ['safetensors.js', 'checkpoint.js'], first: ['safetensors', 'checkpoint'] },
+].map((area) => ({ ...area, files: area.files.map(sourceFile) }));
+
+for (const file of [
+  ...[...steps, ...others, ...alone.map(([name]) => name), ...areas.flatMap(({ first }) => first)]
+    .map((name) => `tests/unit/${name}.test.js`),
+  ...failures.map((name) => `tests/failure/${name}.test.js`),
+]) {
+  if (!existsSync(join(root, file))) throw new Error(`tests/mutation/suites.js names ${file}, which is not there`);
+}
 
 /** The C files of the core, and the programs of tests/native that test it. */
 const core = ['step', 'f32x1', 'f64x1'];
@@ -51,6 +70,20 @@ const programs = [
   { parts: ['step_test_float'], args: '' },
   { parts: ['step_test_double'], args: '' },
 ];
+
+/**
+ * @param {string} name of a file that nothing generates, with as many of its folders as it takes to tell it from others
+ * @returns {string} its path, relative to the root
+ */
+function sourceFile(name) {
+  const found = ['js', 'src'].flatMap((folder) => readdirSync(join(root, folder), { recursive: true })
+    .map((file) => `${folder}/${String(file).replaceAll('\\', '/')}`)
+    .filter((file) => file.endsWith(`/${name}`) && !file.startsWith('js/generated/')));
+  if (found.length !== 1) {
+    throw new Error(`tests/mutation/suites.js must name one file in js/ or src/ by ${name}, got ${found.join(', ') || 'none'}`);
+  }
+  return found[0];
+}
 
 /** @param {string} kind 'plain', or 'sane' for one with sanitizers */
 function cc(kind) {
@@ -82,7 +115,7 @@ function requirePass(tests, outcome) {
 export class Copy {
   #root;
   #folder;
-  /** Seconds that a command may take. */
+  /** Seconds of the processor that each process of a command may use. */
   #limit = 600;
   /** What a native compiler made of the kernels. @type {Map<string, Buffer>} */
   #objects = new Map();
@@ -257,9 +290,9 @@ export class Copy {
    * @param {'ignore' | 'inherit'} [output]
    * @returns {Promise<number | undefined>} its exit code, undefined if its time was up
    */
-  #run([program, ...args], env, output = 'ignore') {
+  #run(command, env, output = 'ignore') {
     return new Promise((resolve, reject) => {
-      const child = spawn(program, args, {
+      const child = spawn('sh', ['-c', 'ulimit -St "$0" && exec "$@"', `${Math.ceil(this.#limit)}`, ...command], {
         cwd: this.#folder,
         env: { ...process.env, ...env },
         stdio: ['ignore', 'ignore', output],
@@ -273,11 +306,11 @@ export class Copy {
         } catch {
           // it has just ended
         }
-      }, this.#limit * 1000);
+      }, HANG_MS);
       child.on('error', reject);
-      child.on('close', (code) => {
+      child.on('close', (code, signal) => {
         clearTimeout(timer);
-        resolve(isLate ? undefined : code ?? 1);
+        resolve(isLate || signal === 'SIGXCPU' || code === USED_UP ? undefined : code ?? 1);
       });
     });
   }
