@@ -11,7 +11,7 @@ import { serve } from '../../web-demo/page/serve.js';
 import { browsers } from './browsers.js';
 import { navigations } from './webkit.js';
 
-/** Navigations of one kind, one after the other, in one page. */
+/** Navigations of one kind, one after the other, before those of the other kind. */
 const SERIES = 8;
 
 const { values } = parseArgs({ options: { count: { type: 'string', default: '400' } } });
@@ -31,7 +31,9 @@ const servers = { plain: await serve(root), isolated: await serve(root, { isolat
 const kinds = /** @type {const} */ (['plain', 'isolated']);
 const left = { plain: Math.ceil(count / 2), isolated: Math.floor(count / 2) };
 const loaded = { plain: 0, isolated: 0 };
-try {
+
+/** Opens pages one after the other, until nothing is left. */
+async function load() {
   while (left.plain + left.isolated > 0) {
     const page = await webKit.open();
     try {
@@ -48,6 +50,10 @@ try {
       await page.close();
     }
   }
+}
+
+try {
+  await Promise.all([load(), load()]); // most of the time is spent waiting
 } finally {
   await Promise.all(kinds.map((kind) => servers[kind].close()));
 }

@@ -110,6 +110,7 @@ export const tiers = {
     { name: 'soak', needs: 'packages', oneByOne: true, tests: () => testFiles('deep') },
     { name: 'distributed', needs: 'packages', oneByOne: true, tests: () => testFiles('distributed') },
     { name: 'fuzz', needs: 'programs', commands: [['node', 'tests/fuzz.js', '--seconds', '60', '--seed', '1', '--fresh']] },
+    { name: 'navigations in WebKit', needs: 'packages', commands: [['node', 'tests/browsers/navigations.js']] },
     { name: 'mutants', needs: 'programs', commands: [['node', 'tests/mutate.js', '--count', '10', '--seed', '1']] },
     { name: 'coverage', needs: 'packages', commands: [['node', 'tests/coverage.js']] },
     packed,
