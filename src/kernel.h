@@ -170,7 +170,9 @@ RMS_INLINE void update_range(const rms_step_options *options, const rms_tensor *
 
   const rule_scalars s = rule_scalars_of(options, rule);
   const vector mu = vector_splat((element)options->momentum);
-  const int lerps_from_gradient = !((element)(1.0 - options->rho) < (element)0.5);
+  /* PyTorch asks whether the magnitude of the weight is below one half. */
+  const element weight = (element)(1.0 - options->rho);
+  const int lerps_from_gradient = !(weight * weight < (element)0.25);
 
   uint32_t flags = options->flags;
   if (tensor->flags & RMS_KEEP_GRADIENT) flags &= ~(uint32_t)CLIPS;

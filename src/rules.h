@@ -16,7 +16,7 @@ enum mean_square_form {
 enum mean_gradient_form {
   WEIGHTED, /* rho * mg + (1 - rho) * g */
   NUDGED,   /* mg + (g - mg) * (1 - rho) */
-  LERPED    /* mg + w * (g - mg) for w = 1 - rho below one half, else g - (g - mg) * (1 - w) */
+  LERPED    /* mg + w * (g - mg) for w = 1 - rho in (-1/2, 1/2), else g - (g - mg) * (1 - w) */
 };
 
 /* Where epsilon sits in the denominator. */

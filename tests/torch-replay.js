@@ -195,7 +195,7 @@ export function stepElement({ dtype, fused, hasLerp }, e, gradient, hyper) {
   if (centered) {
     const way = f(g - e.grad_avg);
     if (!hasLerp) e.grad_avg = mad('mean', g, take, f(e.grad_avg * keep));
-    else if (take < 0.5) e.grad_avg = mad('mean', take, way, e.grad_avg);
+    else if (Math.abs(take) < 0.5) e.grad_avg = mad('mean', take, way, e.grad_avg);
     else e.grad_avg = mad('mean', -way, f(1 - take), g);
     variance = mad('variance', -e.grad_avg, e.grad_avg, variance);
   }

@@ -83,7 +83,7 @@ export function formOf(options, round, { flags: tensorFlags = 0, namesRows = fal
     row: rules[namesRows && rule === constants.RMS_RULE_TF1 ? constants.TF1_ROWS : rule],
     flags,
     averagesAlways: rule !== constants.RMS_RULE_KERAS_2_11,
-    lerpsFromGradient: !(round(1 - rho) < 0.5),
+    lerpsFromGradient: !(Math.abs(round(1 - rho)) < 0.5),
     leavesValue,
   };
 }

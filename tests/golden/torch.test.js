@@ -99,6 +99,22 @@ test('from each state of the untouched PyTorch, whose square root may be 1 ulp o
   t.diagnostic(`averages: ${tally}; the others: largest distance ${largest} ulp of the largest term`);
 });
 
+test('the mean gradient is PyTorch\'s for any alpha, also beyond 1', (t) => {
+  const tally = new Tally();
+  for (const { alpha, dtype, gradients, grad_avg: expected } of load('torch_centered.json').cases) {
+    tally.cases++;
+    const v = variable([1], { dtype });
+    const optimizer = new RMSprop([v], { alpha, centered: true });
+    for (const [k, gradient] of gradients.entries()) {
+      v.gradient = [gradient];
+      optimizer.step();
+      tally.equal(/** @type {any} */ (optimizer.state.get(v)).grad_avg.data, [expected[k]], `alpha ${alpha}, ${dtype}, step ${k}`);
+    }
+  }
+  assert.equal(tally.cases, 26);
+  t.diagnostic(`${tally}`);
+});
+
 test('clip_grad_norm_ and clip_grad_value_ are met to the bit, the norm too', (t) => {
   assert.equal(recorded.clip.length, 5);
   const tally = new Tally();
