@@ -432,7 +432,7 @@ export class RMSprop {
 
   /**
    * @returns {Record<string, unknown>} Keras's dictionary, in Keras's order, JSON-safe; numbers that updates have taken
-   *   up are read back from float32, a callback is asked, a schedule is serialized
+   *   up are read back from float32, a callback gives what it returns now, a schedule is serialized
    */
   getConfig() {
     const { name, decay, centered } = this.#fixed;
@@ -440,7 +440,7 @@ export class RMSprop {
     const [learningRate, rho, momentum] = HYPERPARAMETERS.map((hyper) => {
       const value = this.#hyper[hyper];
       if (isSchedule(value)) return serialize(value);
-      return typeof value === 'number' && !this.#hasWeights ? value : this.#evaluate(hyper);
+      return typeof value === 'number' && this.#hasWeights ? Math.fround(value) : this.#ask(hyper);
     });
     const { epsilon } = this;
     return { name, ...Object.fromEntries(clips), learning_rate: learningRate, decay, rho, momentum, epsilon, centered };
@@ -690,11 +690,19 @@ export class RMSprop {
    * @returns {number} as Keras holds it for variables of any type: a float32
    */
   #evaluate(name) {
+    return Math.fround(this.#ask(name));
+  }
+
+  /**
+   * @param {typeof HYPERPARAMETERS[number]} name
+   * @returns {number} as it was given, or as the callback or schedule gives it now
+   */
+  #ask(name) {
     const source = this.#hyper[name];
-    if (typeof source === 'number') return Math.fround(source);
+    if (typeof source === 'number') return source;
     const step = this.iterations;
     const value = this.#calling(() => (typeof source === 'function' ? source(step) : source.at(step)));
-    return Math.fround(finite(`${name} at step ${step}`, value));
+    return finite(`${name} at step ${step}`, value);
   }
 
   /**

@@ -373,12 +373,13 @@ test('slots can be added: of the user\'s own, and the optimizer\'s before it mak
 
 test('the config evaluates callbacks, and shows float32 once the numbers are in use', () => {
   const v = variable([1]);
-  const optimizer = new RMSprop({ learningRate: 0.1, rho: () => 0.5, name: 'mine', globalClipnorm: 3 });
+  const optimizer = new RMSprop({ learningRate: 0.1, rho: () => 0.9, name: 'mine', globalClipnorm: 3 });
   assert.deepEqual(optimizer.getConfig(), {
-    name: 'mine', global_clipnorm: 3, learning_rate: 0.1, decay: 0, rho: 0.5, momentum: 0, epsilon: 1e-7, centered: false,
+    name: 'mine', global_clipnorm: 3, learning_rate: 0.1, decay: 0, rho: 0.9, momentum: 0, epsilon: 1e-7, centered: false,
   });
   optimizer.applyGradients([[[1], v]]);
   assert.equal(optimizer.getConfig().learning_rate, Math.fround(0.1));
+  assert.equal(optimizer.getConfig().rho, 0.9, 'as the callback gives it');
   const copy = RMSprop.fromConfig(optimizer.getConfig());
   assert.deepEqual(copy.getConfig(), optimizer.getConfig());
   assert.equal(RMSprop.fromConfig({ learningRate: 0.25, globalClipnorm: 2 }).globalClipnorm, 2);
