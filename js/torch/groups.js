@@ -246,8 +246,9 @@ function listOf(params) {
 /**
  * @param {unknown} params of a group: variables, or pairs of a name and a variable
  * @returns {{ params: readonly Variable[], paramNames?: readonly string[] }}
+ * @throws {TypeError | RangeError} for what is no variable, and for names of some alone
  */
-function checkParams(params) {
+export function checkParams(params) {
   const list = isVariable(params) ? [params] : listOf(params);
   const variables = list.map((one) => (Array.isArray(one) ? one[1] : one));
   for (const variable of variables) {

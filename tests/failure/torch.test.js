@@ -516,6 +516,43 @@ const swaRows = {
     })],
     call: (_, optimizer, given) => new swaUtils.SWALR(optimizer, given), good: (w) => [w.it, swaLr[1]],
   },
+  'AveragedModel': {
+    args: [
+      [...kind('params', '', ['array', 'text'], { required: true, say: notIterable }),
+        bad('no variable', [7], TypeError, onlyVariables('7'))],
+      options('AveragedModel', {
+        multiAvgFn: callback('multiAvgFn', { also: ['null'] }), avgFn: callback('avgFn', { also: ['null'] }),
+      }),
+    ],
+    call: (_, ...given) => new (/** @type {Any} */ (swaUtils.AveragedModel))(...given).dispose(), good: (w) => [w.variables],
+    more: (w) => [['both functions', () => new swaUtils.AveragedModel(w.variables, { avgFn: () => [], multiAvgFn: () => {} }), TypeError,
+      'Only one of avgFn and multiAvgFn should be provided']],
+  },
+  'AveragedModel#parameters': { args: [], call: (w) => w.average.parameters(), reads: true },
+  'AveragedModel#updateParameters': {
+    args: [[...kind('params', '', ['array', 'text'], { say: notIterable }),
+      bad('too few', (w) => [w.a], RangeError, 'params must be 2 variables, got Array of length 1'),
+      bad('another length', (w) => [w.b, w.a], RangeError, 'params[0] must be 3 of float32, got Variable')]],
+    call: (w, ...given) => w.average.updateParameters(...given),
+  },
+  'AveragedModel#stateDict': { args: [], call: (w) => w.average.stateDict(), reads: true },
+  'AveragedModel#loadStateDict': {
+    args: [[...kind('stateDict', 'of type object', ['object', 'bare', 'array'], { required: true }),
+      bad('no count', {}, TypeError, 'n_averaged must be an integer in [0, 9007199254740991], got undefined'),
+      bad('half an update', { n_averaged: 0.5 }, RangeError, 'n_averaged must be an integer in [0, 9007199254740991], got 0.5'),
+      bad('no average', { n_averaged: 1 }, TypeError, 'module.0 must be 3 numbers, flat or in shape [3], got undefined'),
+      bad('one that is wrong after one that is right', { n_averaged: 1, 'module.0': [1, 2, 3], 'module.1': [1] }, RangeError,
+        'module.1 must be 2 numbers, flat or in shape [1,2], got Array of length 1')]],
+    call: (w, given) => w.average.loadStateDict(given), good: (w) => [w.average.stateDict()],
+  },
+  'AveragedModel#dispose': { args: [], call: (w) => w.average.dispose() },
+  ...Object.fromEntries(['getEmaAvgFn', 'getEmaMultiAvgFn'].map((name) => [name, {
+    args: [[...finite('decay'), ...[-0.5, 1.5].map((decay) => bad(`${decay}`, decay, RangeError,
+      `Invalid decay value ${decay} provided. Please provide a value in [0,1] range`))]],
+    call: (_, ...given) => /** @type {Any} */ (swaUtils)[name](...given),
+  }])),
+  'getSwaAvgFn': { args: [], call: () => swaUtils.getSwaAvgFn(), reads: true },
+  'getSwaMultiAvgFn': { args: [], call: () => swaUtils.getSwaMultiAvgFn(), reads: true },
   'SWALR#getLr': { args: [], call: (w) => new swaUtils.SWALR(w.other, { swaLr: 1 }).getLr(), reads: true },
 };
 
@@ -538,7 +575,7 @@ function trained() {
     goneRate: tensor(1, { memory }),
     fingerprint: () => JSON.stringify([
       bitsOf(made.variables), bitsOf(made.variables.flatMap(({ gradient }) => /** @type {Any} */ (gradient ?? []))),
-      world.it.paramGroups, world.other.paramGroups,
+      world.it.paramGroups, world.other.paramGroups, world.average.nAveraged, bitsOf(world.average.parameters()),
       [.../** @type {Any} */ (world.it.state).values()].map(({ step, ...slots }) => [step, bitsOf(Object.values(slots))]),
       memory.bytesInUse, memory.tensorCount, ...common(),
       [world.scheduler, world.cycle, world.plateau, world.restarts, world.chain,
@@ -548,6 +585,7 @@ function trained() {
     scheduler: /** @type {Any} */ (undefined), cycle: /** @type {Any} */ (undefined), plateau: /** @type {Any} */ (undefined),
     restarts: /** @type {Any} */ (undefined), chain: /** @type {Any} */ (undefined), sequence: /** @type {Any} */ (undefined),
     throwing: /** @type {Any} */ (undefined),
+    average: new swaUtils.AveragedModel(made.variables),
   };
   const own = () => new RMSprop([numbered('own')], { lr: 0.5 });
   world.scheduler = new lrScheduler.StepLR(own(), { stepSize: 2 });

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { indexedSlices, tensor, variable } from 'rmsprop-wasm';
-import { RMSprop, clipGradNorm, clipGradValue, lrScheduler } from 'rmsprop-wasm/torch';
+import { indexedSlices, readSafetensors, tensor, variable } from 'rmsprop-wasm';
+import { RMSprop, clipGradNorm, clipGradValue, lrScheduler, save, swaUtils } from 'rmsprop-wasm/torch';
 import { ulpDistance } from '../bits.js';
 import { Tally, load, numbersOf } from '../replay.js';
 import { SLOTS, camel, distances, fromEachState, grouped, optimizerOf, runOracle, takeStep } from '../torch-replay.js';
@@ -135,10 +135,47 @@ test('clip_grad_norm_ and clip_grad_value_ are met to the bit, the norm too', (t
       tally.equal(variables[i].gradient.data, bits, `${c.id}, tensor ${i}`));
   }
   t.diagnostic(`clips: ${tally}`);
-  // Averages of the weights belong to torch.optim.swa_utils, which this package has no counterpart of.
-  const averages = recorded.ema.map((/** @type {any} */ { id, decay }) => `${id} ${decay ?? ''}`.trim());
-  assert.equal(averages.length, 5);
-  t.diagnostic(`not replayed, outside the interface: ${averages.join(', ')}`);
+});
+
+test('averages of weights are met to the bit, in each form', (t) => {
+  const tally = new Tally();
+  const { cases } = load('torch_averages.json');
+  for (const { function: name, decay, dtype, steps, state_dict: shapes, n_averaged: count } of cases) {
+    tally.cases++;
+    const make = name === null ? null : /** @type {any} */ (swaUtils)[Object.keys(camel({ [name]: 0 }))[0]];
+    const fn = make && (decay === null ? make() : make(decay));
+    const weight = variable(new Float32Array(6), { shape: [2, 3], dtype });
+    const bias = variable([0, 0], { dtype });
+    const model = new swaUtils.AveragedModel([['weight', weight], ['bias', bias]],
+      fn ? { [/multi/.test(name) ? 'multiAvgFn' : 'avgFn']: fn } : {});
+    for (const [k, [parameters, averages]] of steps.entries()) {
+      weight.set(numbersOf(parameters[0]));
+      bias.set(numbersOf(parameters[1]));
+      model.updateParameters();
+      model.parameters().forEach((average, i) => tally.equal(average.data, averages[i], `${name} ${decay}, ${dtype}, step ${k}`));
+    }
+    const state = model.stateDict();
+    assert.equal(state.n_averaged, count);
+    assert.deepEqual(Object.keys(state), Object.keys(shapes));
+    const { tensors } = readSafetensors(save(state));
+    for (const [key, { shape }] of tensors) assert.deepEqual(shape, shapes[key], key);
+    assert.equal(tensors.size, 2);
+  }
+  assert.equal(tally.cases, 30);
+  for (const { id, decay, steps } of recorded.ema) {
+    tally.cases++;
+    const make = /** @type {any} */ (swaUtils)[Object.keys(camel({ [id]: 0 }))[0]];
+    const key = /multi/.test(id) ? 'multiAvgFn' : 'avgFn';
+    const v = variable(numbersOf(steps[0].param));
+    const model = new swaUtils.AveragedModel([v], make ? { [key]: make(decay) } : {});
+    for (const { param, average, n_averaged: n } of steps) {
+      v.set(numbersOf(param));
+      model.updateParameters();
+      tally.equal(model.parameters()[0].data, average, `${id} ${decay}`);
+      assert.equal(model.nAveraged, n);
+    }
+  }
+  t.diagnostic(`averages: ${tally}`);
 });
 
 test('clip_grad_norm_ is met to the bit in every order, where sums are long or overflow too', (t) => {

@@ -72,7 +72,9 @@ test('the entry exports what the interface names', () => {
     'LambdaLR', 'LinearLR', 'MultiStepLR', 'MultiplicativeLR', 'OneCycleLR', 'PolynomialLR', 'ReduceLROnPlateau', 'SequentialLR',
     'StepLR',
   ], 'as torch.optim.lr_scheduler.__all__ of 2.15');
-  assert.deepEqual(Object.keys(torch.swaUtils).sort(), ['SWALR']);
+  assert.deepEqual(Object.keys(torch.swaUtils).sort(), [
+    'AveragedModel', 'SWALR', 'getEmaAvgFn', 'getEmaMultiAvgFn', 'getSwaAvgFn', 'getSwaMultiAvgFn',
+  ]);
 });
 
 test('the rule is PyTorch\'s for every size, float32, every operation rounded', () => {
@@ -1127,4 +1129,50 @@ test('the state dict of a scheduler has PyTorch\'s names', () => {
     '_last_lr', 'best', 'cooldown', 'cooldown_counter', 'default_min_lr', 'eps', 'factor', 'last_epoch', 'min_lrs', 'mode',
     'mode_worse', 'num_bad_epochs', 'patience', 'threshold', 'threshold_mode',
   ]);
+});
+
+// ---- Averages ----
+
+test('an average goes on after a save as if there had been none', () => {
+  const random = randomNumbers(3);
+  const next = () => Float32Array.from({ length: 5 }, random);
+  const v = variable(next(), { name: 'v' });
+  for (const options of [{}, { multiAvgFn: torch.swaUtils.getEmaMultiAvgFn(0.9) }, { avgFn: torch.swaUtils.getEmaAvgFn(0.9) }]) {
+    const model = new torch.swaUtils.AveragedModel([['v', v]], options);
+    for (let k = 0; k < 3; k++) {
+      v.set(next());
+      model.updateParameters();
+    }
+    const other = new torch.swaUtils.AveragedModel([['v', variable(new Float32Array(5))]], options);
+    other.loadStateDict(torch.load(torch.save(model.stateDict())));
+    for (let k = 0; k < 3; k++) {
+      v.set(next());
+      model.updateParameters();
+      other.updateParameters([v]);
+      assert.deepEqual(other.stateDict(), model.stateDict());
+    }
+  }
+});
+
+test('an average whose function fails is as it was, and gives its memory back', () => {
+  const { AveragedModel } = torch.swaUtils;
+  const memory = new Memory();
+  const v = variable([1, 2], { memory });
+  const before = [memory.bytesInUse, memory.tensorCount];
+  const model = new AveragedModel([v], { multiAvgFn: (averaged, _current, n) => {
+    averaged[0].set([n, n]);
+    throw new SyntaxError('mine');
+  } });
+  model.updateParameters();
+  assert.throws(() => model.updateParameters(), SyntaxError);
+  assert.deepEqual([model.nAveraged, model.parameters()[0].toArray()], [1, [1, 2]]);
+  const short = new AveragedModel([v], { avgFn: () => [1] });
+  short.updateParameters();
+  assert.throws(() => short.updateParameters(), RangeError);
+  assert.equal(short.nAveraged, 1);
+  model.dispose();
+  short.dispose();
+  short.dispose();
+  assert.deepEqual([memory.bytesInUse, memory.tensorCount], before);
+  assert.throws(() => model.updateParameters(), /^Error: .* is disposed/);
 });
