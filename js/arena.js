@@ -85,11 +85,11 @@ export class Arena {
           `that of ${describe(this.#variables[owner])}`);
       }
     });
-    engine.place();
+    const placed = engine.place();
     this.#parts.forEach((part, i) => {
       if (!engine.hasGradient(i)) part.data.fill(0);
     });
-    engine.prepare(this.#parts[0].byteOffset);
+    placed.prepare(this.#parts[0].byteOffset);
   }
 
   /**

@@ -51,15 +51,16 @@ export function sumOfSquares(values) {
  * What a global norm is the root of, where the kernels cannot know it: they neither see slices as they were before
  * those of one row were summed, nor in which order the gradients came.
  *
- * @param {import('./engine.js').Engine} engine with the gradients staged and placed, all of one type
+ * @param {import('./engine.js').Placed} placed gradients, all of one type
+ * @param {string} dtype their type
  * @param {readonly number[]} order of the variables that have a gradient
  * @param {ReadonlyMap<number, number>} sums of squares to take for the variables of these indices
  * @returns {number}
  */
-export function totalSquares(engine, order, sums) {
-  const dense = engine.sumSquares();
+export function totalSquares(placed, dtype, order, sums) {
+  const dense = placed.sumSquares();
   const all = order.map((index) => sums.get(index) ?? dense[index]);
-  return sumInOrder(engine.variables[0].dtype === 'float32' ? Float32Array.from(all) : Float64Array.from(all));
+  return sumInOrder(dtype === 'float32' ? Float32Array.from(all) : Float64Array.from(all));
 }
 
 /**

@@ -2,10 +2,13 @@
  * The engine under every optimizer: the slots of its variables, the C structs that describe them, and the call into the
  * kernels. It knows nothing of hyperparameters, counters or names of frameworks.
  */
-import { array, rangeError, typeError } from './check.js';
+import { rangeError, typeError } from './check.js';
+import { Overlap } from './core/overlap.js';
+import { Staging } from './core/staging.js';
+import { checkVariables } from './core/variables.js';
 import { layout } from './generated/rmsprop.js';
 import { kernelsOf } from './module.js';
-import { Tensor, describe, disposedError, isVariable, zerosOf } from './tensor.js';
+import { Tensor, describe, zerosOf } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./tensor.js').IndexedSlices} IndexedSlices */
@@ -21,6 +24,27 @@ import { Tensor, describe, disposedError, isVariable, zerosOf } from './tensor.j
  */
 /** @typedef {{ rows: Tensor, count: number, rowLength: number }} Rows of a sparse gradient */
 /** @typedef {keyof typeof layout.options} OptionField fields of rms_step_options */
+/** @typedef {import('./core/staging.js').DenseGradient} DenseGradient */
+/**
+ * @typedef {object} Placed what can be done when everything lies where the kernels look: until something is staged
+ * @property {() => void} step one step of all variables, by the options and addresses written before: one call, or with
+ *   both types one for each run of variables of a type, as the kernels take norms of one type only
+ * @property {(sumSquares: number) => void} stepWithSum the same for a clip by the global norm over gradients in another
+ *   order than that of the variables, or of which some are not staged: by the sum of squares of all
+ * @property {(byteOffset: number) => void} prepare writes the gradients, unscaled and accumulated, one after the other,
+ *   to a place for as many elements as all variables have
+ * @property {() => number[]} sumSquares of each variable the sum of the squares of its gradient, clipped by value if
+ *   the flags say so; 0 without gradient
+ * @property {() => boolean} allFinite whether all gradients are finite
+ */
+/**
+ * @typedef {object} EngineOptions
+ * @property {boolean} [isChecked] the caller has checked the variables; with `setValue` before each step anything will
+ *   do that has the memory, dtype, shape and size of a variable
+ * @property {typeof zerosOf} [makeZeros] makes the slots, where a host owns the memory and all that lies in it
+ * @property {Pool} [pool] see `checkPool`
+ * @property {Overlap} [overlap] of all engines that step in one call
+ */
 /**
  * @typedef {object} Pool threads that do the kernels' work together: `ThreadPool` of threads.js
  * @property {import('./memory.js').Memory} memory the only one that it works on
@@ -54,6 +78,11 @@ export class Engine {
   #slots = [];
   /** The gradient of each variable in the step to come. @type {(Tensor | null)[]} */
   #gradients = [];
+  #staging;
+  #overlap;
+  /** The version of the overlap for which the gradients that are placed have been looked up. */
+  #overlapVersion = -1;
+  #placed = Object.freeze(this.#placedCalls());
   /** Rows of sparse gradients in the step to come, merged, by variable. @type {Map<number, Rows>} */
   #rows = new Map();
   /** What the step to come works on instead of a variable. @type {(Tensor | undefined)[]} */
@@ -80,13 +109,10 @@ export class Engine {
    *
    * @param {readonly Variable[]} variables see `checkVariables`
    * @param {readonly SlotSpec[]} specs
-   * @param {boolean} [isChecked] the caller has checked them; with `setValue` before each step anything will do that
-   *   has the memory, dtype, shape and size of a variable
-   * @param {typeof zerosOf} [makeZeros] makes the slots, where a host owns the memory and all that lies in it
-   * @param {Pool} [pool] see `checkPool`
+   * @param {EngineOptions} [options]
    * @throws {RangeError} if the variables are not in the memory of the pool
    */
-  constructor(variables, specs, isChecked = false, makeZeros = zerosOf, pool = undefined) {
+  constructor(variables, specs, { isChecked = false, makeZeros = zerosOf, pool, overlap = new Overlap() } = {}) {
     if (!isChecked) checkVariables(variables);
     this.#memory = variables[0].memory;
     if (pool && pool.memory !== this.#memory) throw rangeError('variables', 'in pool.memory', this.#memory);
@@ -94,9 +120,12 @@ export class Engine {
     this.#kernels = pool ? pool.kernels : kernelsOf(this.#memory);
     this.#specs = specs;
     this.#makeZeros = makeZeros;
+    this.#staging = new Staging(this.#memory);
+    this.#overlap = overlap;
     this.#slots = specs.map(({ name, field }) =>
       ({ name, word: layout.tensor[field] / 4, tensors: [], isUsed: true }));
     this.add(variables);
+    overlap.add(this);
   }
 
   /**
@@ -144,8 +173,8 @@ export class Engine {
       this.#variables.push(variable);
       this.#gradients.push(null);
     }
-    this.#countRuns();
     this.#slots.forEach((slot, k) => slot.tensors.push(...slots[k]));
+    this.#variablesChanged();
     this.setWord('sum_squares', block);
     for (const variable of added) {
       const base = this.#tensorWord(this.indexOf(variable));
@@ -155,11 +184,12 @@ export class Engine {
   }
 
   /**
-   * Ends a tentative `add`; without one it does nothing.
+   * Ends a call: a tentative `add`, and what its gradients took.
    *
    * @param {boolean} isKept whether the variables stay; else all is as it was before, also what was written since
    */
   settle(isKept) {
+    this.#staging.settle(isKept);
     const previous = this.#previous;
     if (!previous) return;
     this.#previous = undefined;
@@ -173,7 +203,7 @@ export class Engine {
     this.#gradients.length = count;
     this.#memory.free(this.#block);
     this.#useBlock(block, count);
-    this.#countRuns();
+    this.#variablesChanged();
   }
 
   /**
@@ -195,7 +225,7 @@ export class Engine {
   remove(variable) {
     const index = this.indexOf(variable);
     if (index < 0) return;
-    for (let i = 0; i < this.#variables.length; i++) this.setGradient(i, null);
+    this.clearGradients();
     for (const { tensors } of this.#slots) tensors.splice(index, 1)[0].dispose();
     for (const list of [this.#variables, this.#gradients, this.#values, this.#updates]) list.splice(index, 1);
     this.#indices = new Map(this.#variables.map((other, i) => [other, i]));
@@ -203,15 +233,22 @@ export class Engine {
     const start = this.#tensorsOffset + index * size;
     const end = this.#tensorsOffset + (this.#variables.length + 1) * size;
     new Uint8Array(this.#memory.buffer).copyWithin(start, start + size, end);
-    this.#countRuns();
+    this.#staging.remove(index);
+    this.#variablesChanged();
   }
 
-  #countRuns() {
+  #variablesChanged() {
+    this.#overlap.forget();
     this.#runs = [];
     this.#variables.forEach(({ dtype }, i) => {
       if (i > 0 && this.#variables[i - 1].dtype === dtype) this.#runs[this.#runs.length - 1] += 1;
       else this.#runs.push(1);
     });
+  }
+
+  /** @returns {import('./memory.js').Memory} where everything lies */
+  get memory() {
+    return this.#memory;
   }
 
   /** @returns {readonly Variable[]} in the order in which they came */
@@ -247,7 +284,34 @@ export class Engine {
    * @param {boolean} isUsed
    */
   useSlot(name, isUsed) {
+    this.#overlap.forget();
     for (const slot of this.#slots) if (slot.name === name) slot.isUsed = isUsed;
+  }
+
+  /**
+   * Stages the gradients of a call. Arrays are copied, so that nobody can change them any more.
+   *
+   * @param {DenseGradient[]} gradients one for each variable; null: it has none in the step to come
+   * @throws {RangeError} if the memory is exhausted; `settle` gives back what was taken
+   */
+  setGradients(gradients) {
+    if (this.#rows.size || this.#hasClipped) this.clearGradients();
+    this.#staging.bring(this.#variables, gradients, this.#gradients);
+  }
+
+  /** Drops all gradients. */
+  clearGradients() {
+    for (let i = 0; i < this.#variables.length; i++) this.setGradient(i, null);
+  }
+
+  /**
+   * Leaves the staged gradient of a variable out of clipping: it is clipped already.
+   *
+   * @param {number} index
+   */
+  setClipped(index) {
+    this.#hasClipped = true;
+    this.#setKeeps(index, constants.RMS_KEEP_GRADIENT, true);
   }
 
   /**
@@ -336,6 +400,7 @@ export class Engine {
    *   the value is changed
    */
   setValue(index, value, update) {
+    if (this.#values[index] !== value || this.#updates[index] !== update) this.#overlap.forget();
     this.#values[index] = value;
     this.#updates[index] = update;
   }
@@ -411,87 +476,122 @@ export class Engine {
   }
 
   /**
-   * Writes all addresses into the tensor list. Call it when the last check has passed: `step` uses what it wrote.
+   * Writes all addresses into the tensor list, when the last check has passed. A gradient that the step overwrites is
+   * copied before.
    *
-   * @throws {Error} if a variable, its slot or its gradient is disposed; a variable without gradient may be; or if the
-   *   pool cannot be used
+   * @returns {Placed} what can be done now
+   * @throws {Error | RangeError} if a variable, its slot or its gradient is disposed; a variable without gradient may
+   *   be; if the pool cannot be used; or if the memory is exhausted
    */
   place() {
     this.#pool?.kernels.check();
     this.#refreshViews();
-    const words = this.#words;
-    for (let i = 0; i < this.#variables.length; i++) {
-      const base = this.#tensorWord(i);
-      const gradient = this.#gradients[i];
-      const value = this.#values[i] ?? this.#variables[i];
-      const update = this.#updates[i];
-      if (gradient === null && value.isDisposed) {
-        // The kernels pass over a tensor without addresses.
-        words.fill(0, base, base + layout.tensor.length / 4);
-        continue;
-      }
-      words[base + layout.tensor.value / 4] = value.byteOffset;
-      words[base + layout.tensor.update / 4] = update ? update.byteOffset : 0;
-      words[base + layout.tensor.gradient / 4] = gradient === null ? 0 : gradient.byteOffset;
-      for (let k = 0; k < this.#slots.length; k++) {
-        const slot = this.#slots[k];
-        words[base + slot.word] = slot.isUsed ? slot.tensors[i].byteOffset : 0;
-      }
-      const rows = this.#rows.size ? this.#rows.get(i) : undefined;
-      words[base + layout.tensor.indices / 4] = rows ? rows.rows.byteOffset : 0;
-      words[base + layout.tensor.index_count / 4] = rows ? rows.count : 0;
-      words[base + layout.tensor.row_length / 4] = rows ? rows.rowLength : 0;
+    for (let i = 0; i < this.#variables.length; i++) this.#placeSlots(i);
+    const { version } = this.#overlap;
+    for (let i = 0; i < this.#variables.length; i++) this.#placeGradient(i, version !== this.#overlapVersion);
+    this.#overlapVersion = version;
+    return this.#placed;
+  }
+
+  /** @param {number} index */
+  #placeSlots(index) {
+    const base = this.#tensorWord(index);
+    const value = this.#values[index] ?? this.#variables[index];
+    const update = this.#updates[index];
+    if (this.#gradients[index] === null && value.isDisposed) {
+      // The kernels pass over a tensor without addresses.
+      this.#words.fill(0, base, base + layout.tensor.length / 4);
+      return;
     }
-  }
-
-  /**
-   * Writes the gradients, unscaled and accumulated, one after the other; `place` must have been called.
-   *
-   * @param {number} byteOffset where to, for as many elements as all variables have
-   */
-  prepare(byteOffset) {
-    this.#kernels.rms_prepare(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, byteOffset);
-  }
-
-  /**
-   * One step of all variables, by the options and addresses written before: one call, or with both types one for each
-   * run of variables of a type, as the kernels take norms of one type only.
-   */
-  step() {
-    const bytes = layout.tensor.size;
-    for (let first = 0, i = 0; i < this.#runs.length; first += this.#runs[i++]) {
-      this.#kernels.rms_step(this.#optionsOffset, this.#tensorsOffset + first * bytes, this.#runs[i]);
+    this.#setAddress(base + layout.tensor.value / 4, value.byteOffset);
+    this.#setAddress(base + layout.tensor.update / 4, update ? update.byteOffset : 0);
+    for (let k = 0; k < this.#slots.length; k++) {
+      const slot = this.#slots[k];
+      this.#setAddress(base + slot.word, slot.isUsed ? slot.tensors[index].byteOffset : 0);
     }
+    const rows = this.#rows.size ? this.#rows.get(index) : undefined;
+    this.#words[base + layout.tensor.indices / 4] = rows ? rows.rows.byteOffset : 0;
+    this.#words[base + layout.tensor.index_count / 4] = rows ? rows.count : 0;
+    this.#words[base + layout.tensor.row_length / 4] = rows ? rows.rowLength : 0;
   }
 
   /**
-   * `step` for a clip by the global norm over gradients in another order than that of the variables, or of which some
-   * are not staged.
-   *
-   * @param {number} sumSquares of all these gradients
+   * @param {number} word of something that the step writes
+   * @param {number} byteOffset
    */
-  stepWithSum(sumSquares) {
-    // Instead of a sum for each gradient: the whole for the first, and nothing for the others.
-    const sums = this.#sums();
-    sums.fill(0);
-    sums[0] = sumSquares;
-    this.#kernels.rms_range(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, 0, 2 ** 32 - 1);
+  #setAddress(word, byteOffset) {
+    if (this.#words[word] === byteOffset) return;
+    this.#words[word] = byteOffset;
+    this.#overlap.forget();
   }
 
   /**
-   * @returns {number[]} of each variable the sum of the squares of its gradient, clipped by value if the flags say so;
-   *   0 without gradient; `place` must have been called
+   * @param {number} index
+   * @param {boolean} isNew whether what the step writes has changed since the last time
    */
-  sumSquares() {
-    this.#kernels.rms_sum_squares(this.#optionsOffset, this.#tensorsOffset, this.#variables.length);
-    const sums = this.#sums();
-    let next = 0;
-    return this.#gradients.map((gradient) => (gradient === null ? 0 : sums[next++]));
+  #placeGradient(index, isNew) {
+    let gradient = this.#gradients[index];
+    const word = this.#tensorWord(index) + layout.tensor.gradient / 4;
+    const isKnown = !isNew && this.#words[word] === gradient?.byteOffset;
+    if (gradient !== null && !isKnown && this.#isOverwritten(index, gradient)) {
+      const buffer = this.#staging.buffer(index, this.#variables[index]);
+      buffer.data.set(gradient.data);
+      this.#gradients[index] = gradient = buffer;
+      this.#refreshViews();
+    }
+    this.#words[word] = gradient === null ? 0 : gradient.byteOffset;
   }
 
-  /** @returns {boolean} whether all gradients of the step to come are finite; `place` must have been called */
-  allFinite() {
-    return this.#kernels.rms_all_finite(this.#tensorsOffset, this.#variables.length) !== 0;
+  /**
+   * @param {number} index
+   * @param {Tensor} gradient
+   * @returns {boolean} whether the step writes to it, except that the kernels read it before they write its own value
+   */
+  #isOverwritten(index, gradient) {
+    if (this.#rows.has(index) || this.#staging.has(index, gradient)) return false;
+    const { byteOffset, size } = gradient;
+    const isOwnValue = byteOffset === (this.#values[index] ?? this.#variables[index]).byteOffset && !this.#updates[index];
+    const bytes = size * (this.#variables[index].dtype === 'float64' ? 8 : 4);
+    return !isOwnValue && this.#overlap.has(this.#memory, byteOffset, byteOffset + bytes);
+  }
+
+  /** @returns {[start: number, end: number][]} what a step writes, in bytes */
+  written() {
+    return this.#variables.flatMap((variable, i) => {
+      const slots = this.#slots.filter(({ isUsed }) => isUsed).map(({ tensors }) => tensors[i]);
+      const bytes = variable.size * (variable.dtype === 'float64' ? 8 : 4);
+      const tensors = [this.#updates[i] ?? this.#values[i] ?? variable, ...slots].filter((tensor) => !tensor.isDisposed);
+      return tensors.map(({ byteOffset }) => /** @type {[number, number]} */ ([byteOffset, byteOffset + bytes]));
+    });
+  }
+
+  /** @returns {Placed} */
+  #placedCalls() {
+    return {
+      step: () => {
+        const bytes = layout.tensor.size;
+        for (let first = 0, i = 0; i < this.#runs.length; first += this.#runs[i++]) {
+          this.#kernels.rms_step(this.#optionsOffset, this.#tensorsOffset + first * bytes, this.#runs[i]);
+        }
+      },
+      stepWithSum: (sumSquares) => {
+        // Instead of a sum for each gradient: the whole for the first, and nothing for the others.
+        const sums = this.#sums();
+        sums.fill(0);
+        sums[0] = sumSquares;
+        this.#kernels.rms_range(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, 0, 2 ** 32 - 1);
+      },
+      prepare: (byteOffset) => {
+        this.#kernels.rms_prepare(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, byteOffset);
+      },
+      sumSquares: () => {
+        this.#kernels.rms_sum_squares(this.#optionsOffset, this.#tensorsOffset, this.#variables.length);
+        const sums = this.#sums();
+        let next = 0;
+        return this.#gradients.map((gradient) => (gradient === null ? 0 : sums[next++]));
+      },
+      allFinite: () => this.#kernels.rms_all_finite(this.#tensorsOffset, this.#variables.length) !== 0,
+    };
   }
 
   /** Gives all memory back; the variables stay. */
@@ -499,14 +599,10 @@ export class Engine {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const index of [...this.#rows.keys()]) this.#dropRows(index);
-    this.#disposeSlots();
+    for (const { tensors } of this.#slots) for (const tensor of tensors) tensor.dispose();
+    this.#staging.dispose();
     this.#memory.free(this.#block);
-  }
-
-  #disposeSlots() {
-    for (const { tensors } of this.#slots) {
-      for (const tensor of tensors) tensor.dispose();
-    }
+    this.#overlap.remove(this);
   }
 
   /** The scratch of the norm clips, one number for each gradient; the variables have one type. */
@@ -539,25 +635,4 @@ export class Engine {
 export function checkPool(pool) {
   if (pool !== undefined && !pool?.kernels) throw typeError('pool', 'a ThreadPool', pool);
   return pool;
-}
-
-/**
- * @param {unknown} variables
- * @returns {asserts variables is readonly Variable[]} what one engine can work on: at least one variable, floating, of
- *   one memory, each once
- * @throws {TypeError | RangeError | Error} naming the first that is not
- */
-export function checkVariables(variables) {
-  const list = array('variables', variables);
-  if (list.length === 0) throw rangeError('variables', 'at least one', list);
-  for (const [i, variable] of list.entries()) {
-    if (!isVariable(variable)) throw typeError(`variables[${i}]`, 'a variable', variable);
-    if (variable.isDisposed) throw disposedError(variable);
-    const name = describe(variable);
-    if (!Object.hasOwn(DTYPES, variable.dtype)) throw typeError(name, 'float32 or float64', variable.dtype);
-    if (variable.memory !== list[0].memory) {
-      throw rangeError(name, `in the memory of ${describe(list[0])}`, variable.memory);
-    }
-    if (list.indexOf(variable) !== i) throw rangeError(name, 'in the list once', list);
-  }
 }

@@ -5,7 +5,7 @@
 import { array, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { keysOf, matchState, openState, saveState } from './checkpoint.js';
 import { isBytes } from './core/identity.js';
-import { checkVariables } from './engine.js';
+import { checkVariables } from './core/variables.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').TensorData} TensorData */

@@ -6,7 +6,7 @@
 import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, checkPool, constants } from './engine.js';
-import { buffersBefore, callLoss, setAll } from './gradients.js';
+import { buffersBefore, callLoss, setAll } from './core/gradients.js';
 import { readGrowing, saveGrowing, savesVariables } from './growing-checkpoint.js';
 import { checkHyperparameter, configOf } from './keras-options.js';
 import { camelCase, snakeCase } from './naming.js';
@@ -24,8 +24,8 @@ import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf 
 /** @typedef {import('./tensor.js').TensorData} TensorData */
 /** @typedef {import('./tensor.js').DType} DType */
 /** @typedef {import('./schedules.js').LearningRateSchedule} LearningRateSchedule */
-/** @typedef {import('./gradients.js').Gradient} Gradient */
-/** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
+/** @typedef {import('./core/gradients.js').Gradient} Gradient */
+/** @typedef {import('./core/gradients.js').LossAndGradients} LossAndGradients */
 /** @typedef {import('./updates.js').Update} Update */
 /** @typedef {import('./clip.js').Floats} Floats */
 /** @typedef {number | ((step: number) => number)} Hyperparameter a callback gets the number of updates made */
@@ -643,10 +643,10 @@ export class RMSprop {
       if (this.#fixed.isFused) engine.setRows(index, slices, true);
       else engine.setGradient(index, variable.placeGradient(denseOf(variable, slices)), true);
     }
-    engine.place();
+    const placed = engine.place();
     return () => {
-      if (total === undefined) engine.step();
-      else engine.stepWithSum(total);
+      if (total === undefined) placed.step();
+      else placed.stepWithSum(total);
     };
   }
 
@@ -666,9 +666,10 @@ export class RMSprop {
       if (clipnorm !== null) clipByNorm(values, clipnorm);
     }
     if (globalClipnorm === null) return undefined;
-    engine.place();
+    const placed = engine.place();
     const sums = new Map([...sparse.keys()].map((index, i) => [index, sumOfSquares(lists[i])]));
-    const total = totalSquares(engine, updates.map(({ variable }) => engine.indexOf(variable)), sums);
+    const order = updates.map(({ variable }) => engine.indexOf(variable));
+    const total = totalSquares(placed, engine.variables[0].dtype, order, sums);
     for (const values of lists) clipByGlobalNorm(values, globalClipnorm, total);
     return total;
   }
@@ -741,7 +742,7 @@ export class RMSprop {
       existing.add(variables, true);
       return existing;
     }
-    const engine = new Engine(variables, this.#specs(), false, undefined, this.#pool);
+    const engine = new Engine(variables, this.#specs(), { pool: this.#pool });
     engine.setWord('rule', this.#fixed.isFused ? constants.RMS_RULE_TF1 : constants.RMS_RULE_LEGACY);
     this.#engines.set(dtype, engine);
     return engine;

@@ -1,14 +1,15 @@
 /**
  * Dynamic loss scaling around an optimizer, as Keras 3's LossScaleOptimizer has it.
  */
-import { array, finite, integer, knownOptions, ofType, show, typeError } from './check.js';
-import { gradientsOf, setFirst, unzip } from './gradients.js';
+import { finite, integer, knownOptions, ofType, show, typeError } from './check.js';
+import { gradientsOf, setFirst, unzip } from './core/gradients.js';
+import { KERAS_STEP, OWN } from './keras/step.js';
 import { autoName, camelCase } from './naming.js';
-import { RMSprop, applyIfFinite, checkReady, loadWith, saveWith, setLossScale } from './rmsprop.js';
-import { scalar } from './tensor.js';
+import { RMSprop } from './rmsprop.js';
+import { scalars } from './tensor.js';
 
-/** @typedef {import('./gradients.js').Gradient} Gradient */
-/** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
+/** @typedef {import('./core/gradients.js').Gradient} Gradient */
+/** @typedef {import('./core/gradients.js').LossAndGradients} LossAndGradients */
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
 
@@ -28,6 +29,10 @@ import { scalar } from './tensor.js';
  */
 export class LossScaleOptimizer {
   #inner;
+  /** The inner optimizer's. */
+  #keras;
+  #step;
+  #state;
   #name;
   #initialScale;
   #dynamicGrowthSteps;
@@ -47,7 +52,9 @@ export class LossScaleOptimizer {
    * @throws {TypeError | RangeError} for an unknown option or one of the wrong kind
    */
   constructor(innerOptimizer, options = {}) {
-    if (!(innerOptimizer instanceof RMSprop)) throw typeError('innerOptimizer', 'an RMSprop', innerOptimizer);
+    if (typeof innerOptimizer?.[KERAS_STEP] !== 'function') {
+      throw typeError('innerOptimizer', 'an RMSprop', innerOptimizer);
+    }
     for (const option of Object.keys(ofType('LossScaleOptimizer options', options, 'object'))) {
       if (!INNER_OPTIONS.includes(option)) continue;
       throw new TypeError(`LossScaleOptimizer does not support ${show(option)}: set it on the innerOptimizer`);
@@ -60,12 +67,18 @@ export class LossScaleOptimizer {
     this.#initialScale = finite('initialScale', initialScale);
     this.#dynamicGrowthSteps = integer('dynamicGrowthSteps', dynamicGrowthSteps, 0);
     this.#name = ofType('name', name ?? autoName('loss_scale_optimizer'), 'string');
-    setLossScale(innerOptimizer, Math.fround(initialScale));
+    const { keras, state } = innerOptimizer[KERAS_STEP]();
+    // It would aggregate after the check that all are finite.
+    if (keras.hasHook) throw typeError('innerOptimizer', 'without aggregateGradients', innerOptimizer);
+    keras.step.check('LossScaleOptimizer');
+    [this.#iteration, this.#rate, this.#counter, this.#scale] = scalars(
+      ['int32', 0], ['float32', 0], ['int32', 0], ['float32', initialScale],
+    );
+    keras.scaleBy(Math.fround(initialScale));
     this.#inner = innerOptimizer;
-    this.#iteration = scalar('int32', 0);
-    this.#rate = scalar('float32', 0);
-    this.#counter = scalar('int32', 0);
-    this.#scale = scalar('float32', initialScale);
+    this.#keras = keras;
+    this.#step = keras.step;
+    this.#state = state;
   }
 
   /** @returns {RMSprop} */
@@ -80,13 +93,13 @@ export class LossScaleOptimizer {
 
   /** @returns {number} what the loss is multiplied by now */
   get dynamicScale() {
-    checkReady(this.#inner, 'dynamicScale', true);
+    this.#step.checkAlive('dynamicScale');
     return this.#scale.data[0];
   }
 
   /** @returns {number} finite steps since the scale last changed */
   get stepCounter() {
-    checkReady(this.#inner, 'stepCounter', true);
+    this.#step.checkAlive('stepCounter');
     return this.#counter.data[0];
   }
 
@@ -143,7 +156,7 @@ export class LossScaleOptimizer {
    * @param {readonly Variable[]} [variables] see `RMSprop.apply`
    */
   apply(gradients, variables) {
-    this.#attempt(() => applyIfFinite(this.#inner, array('gradients', gradients), variables));
+    this.#run('apply', gradients, variables);
   }
 
   /**
@@ -151,13 +164,14 @@ export class LossScaleOptimizer {
    * @returns {number} `iterations` after it
    */
   applyGradients(pairs) {
-    this.apply(...unzip(pairs));
+    this.#step.check('applyGradients');
+    this.#run('applyGradients', ...unzip(pairs));
     return this.iterations;
   }
 
   /** `apply` with each built variable's `.gradient`, of the scaled loss. */
   step() {
-    this.#attempt(() => applyIfFinite(this.#inner));
+    this.#run('step', OWN);
   }
 
   /**
@@ -166,7 +180,8 @@ export class LossScaleOptimizer {
    * @returns {number} `iterations` after it
    */
   minimize(lossAndGradients, variables) {
-    this.apply(gradientsOf(lossAndGradients, variables), variables);
+    const [gradients, list] = gradientsOf(this.#step, lossAndGradients, variables);
+    this.#run('minimize', gradients, list);
     return this.iterations;
   }
 
@@ -225,7 +240,7 @@ export class LossScaleOptimizer {
    * @throws {TypeError | RangeError} if one has another length; nothing is written then
    */
   setWeights(weights) {
-    checkReady(this.#inner, 'setWeights', false);
+    this.#step.check('setWeights');
     setFirst('weights', this.variables, weights);
   }
 
@@ -235,8 +250,9 @@ export class LossScaleOptimizer {
    * @returns {Uint8Array} the inner optimizer's state, the scale and its counter
    */
   save(options) {
+    this.#step.check('save');
     const counters = { step_counter: this.stepCounter, dynamic_scale: this.dynamicScale };
-    return saveWith(this.#inner, options, counters, (config) => this.#config(config));
+    return this.#state.save(options, counters, (config) => this.#config(config));
   }
 
   /**
@@ -248,7 +264,8 @@ export class LossScaleOptimizer {
   load(bytes) {
     /** @type {Record<string, any>} */
     let counters = {};
-    loadWith(this.#inner, bytes, (found) => {
+    this.#step.check('load');
+    this.#state.load(bytes, (found) => {
       integer('step_counter of the checkpoint', found.step_counter, 0, 2 ** 31 - 1);
       if (typeof found.dynamic_scale !== 'number') {
         throw typeError('dynamic_scale of the checkpoint', 'a number', found.dynamic_scale);
@@ -266,20 +283,16 @@ export class LossScaleOptimizer {
   }
 
   /**
-   * @param {() => boolean} apply makes the step if all gradients are finite, and tells whether they were
+   * @param {string} call
+   * @param {unknown} gradients
+   * @param {readonly Variable[]} [variables]
    */
-  #attempt(apply) {
-    setLossScale(this.#inner, this.dynamicScale);
-    const [iteration] = this.#inner.variables;
-    const before = iteration.data[0];
-    try {
-      this.#follow(apply());
-    } catch (error) {
-      // If the call counts, a constraint threw, and the update stands; else nothing has changed.
-      if (iteration.data[0] !== before) this.#follow(true);
-      throw error;
-    }
+  #run(call, gradients, variables) {
+    this.#step.run(call, gradients, variables, this.#scaling);
   }
+
+  /** @type {import('./keras/step.js').Scaling} */
+  #scaling = { scale: () => this.dynamicScale, follow: (wasFinite) => this.#follow(wasFinite) };
 
   /** @param {boolean} wasFinite whether the step was made */
   #follow(wasFinite) {
@@ -287,7 +300,7 @@ export class LossScaleOptimizer {
     this.#counter.data[0] = wasFinite && !grows ? this.stepCounter + 1 : 0;
     if (!wasFinite) this.#scale.data[0] *= 0.5;
     if (grows) this.#scale.data[0] *= 2;
-    setLossScale(this.#inner, this.dynamicScale);
+    this.#keras.scaleBy(this.dynamicScale);
   }
 }
 

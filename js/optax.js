@@ -163,7 +163,7 @@ class RmspropState extends TransformState {
     this.#pool = pool;
     this.#inputs = new Buffers(form);
     const variables = /** @type {any} */ (form.leaves);
-    this.#engine = variables.length ? new Engine(variables, slots, true, undefined, pool) : undefined;
+    this.#engine = variables.length ? new Engine(variables, slots, { isChecked: true, pool }) : undefined;
     /** Updates so far. */
     this.count = 0;
   }
@@ -236,8 +236,7 @@ class RmspropState extends TransformState {
       }
     });
     writeOptions(engine);
-    engine.place();
-    engine.step();
+    engine.place().step();
     this.count = next(this.count);
     if (!values) {
       return gradients.map((gradient, i) => {

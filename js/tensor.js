@@ -2,16 +2,14 @@
  * Tensors and variables: arrays that lie in linear memory. What an optimizer does with them is not here.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
-import { brandOf, hasBrand, isTypedArray } from './core/identity.js';
+import { arrayKind, brandOf, hasBrand, isTypedArray } from './core/identity.js';
+import { bufferOf, checkShape, copyOf, flatValues, lengthOf, shapeOf, sizeOf } from './core/values.js';
 import { Memory, countTensor, isMemory } from './memory.js';
 import { autoName } from './naming.js';
 
 /** @typedef {'float32' | 'float64' | 'int32'} DType */
 /** @typedef {Float32Array | Float64Array | Int32Array} TensorData */
-/**
- * @typedef {Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array
- *   | Float32Array | Float64Array} TypedArray
- */
+/** @typedef {import('./core/values.js').TypedArray} TypedArray */
 /** @typedef {number | NestedNumbers[]} NestedNumbers numbers in arrays of equal lengths, nested to any depth */
 /** @typedef {NestedNumbers | TypedArray} Values what tensors are made of */
 
@@ -75,13 +73,13 @@ export class Tensor {
     const place = placeOf({ memory, dtype });
     this.#memory = place.memory;
     this.#dtype = place.dtype;
-    this.#shape = Object.freeze([...checkShape(shape)]);
-    this.#size = sizeOf(shape);
+    this.#shape = checkShape(shape);
+    this.#size = sizeOf(this.#shape);
     const { BYTES_PER_ELEMENT: unit } = ARRAYS[place.dtype];
     this.#isOwner = byteOffset === undefined;
     this.#byteOffset = byteOffset === undefined
       ? place.memory.allocate(this.#size * unit)
-      : checkPlace(place.memory, byteOffset, shape, unit);
+      : checkPlace(place.memory, byteOffset, this.#shape, unit);
     if (this.#isOwner) countTensor(place.memory, 1);
   }
 
@@ -158,7 +156,10 @@ export class Tensor {
    * @throws {TypeError | RangeError} see `set`
    */
   checked(name, values) {
-    return flatValues(name, values, this);
+    if (!isTensor(values)) return flatValues(name, values, this);
+    const { data } = values;
+    if (data.length === this.#size) return flatValues(name, data, this);
+    throw rangeError(name, `${this.#size} numbers, flat or in shape [${this.#shape}]`, values);
   }
 
   /**
@@ -201,24 +202,24 @@ export class IndexedSlices {
    * @throws {TypeError | RangeError} see `indexedSlices`
    */
   constructor(values, indices, denseShape) {
-    const list = isTypedArray(indices) ? indices : array('indices', indices);
+    const list = isTypedArray(indices) ? copyOf(indices) : [...array('indices', indices)];
     for (let offset = 0; offset < list.length; offset++) {
       const index = list[offset];
       const isRow = Number.isInteger(index) && index >= 0 && index < 2 ** 31;
       if (!isRow) integer(`indices[${offset}]`, index, 0, 2 ** 31 - 1);
     }
-    if (denseShape !== undefined) checkShape(denseShape);
+    const variableShape = denseShape === undefined ? undefined : checkShape(denseShape);
     if (isTensor(values)) {
       if (values.isDisposed) throw disposedError(values);
       this.#values = values;
     } else {
       const shape = shapeOf(values);
-      this.#values = flatValues('values', values, { size: sizeOf(shape), shape, dtype: 'float64' }).slice();
+      this.#values = copyOf(flatValues('values', values, { size: sizeOf(shape), shape, dtype: 'float64' }));
     }
     /** Rows of the variable, one for each row of values. */
     this.indices = new Int32Array(list);
     /** The variable's shape, if it was given. */
-    this.denseShape = denseShape;
+    this.denseShape = variableShape;
   }
 
   /** @returns {true} */
@@ -509,21 +510,36 @@ export function indexedSlices(values, indices, denseShape) {
  * @throws {RangeError} if they are no rows of the variable
  */
 export function checkSlices(of, slices) {
-  const { indices, values, denseShape = of.shape } = slices;
+  takeSlices(of, slices);
+  return slices;
+}
+
+/**
+ * @param {Variable} of
+ * @param {IndexedSlices} slices
+ * @returns {IndexedSlices} a copy that nobody else has, of numbers of the variable's type
+ * @throws {RangeError} if they are no rows of the variable
+ */
+export function takeSlices(of, slices) {
+  const { denseShape = of.shape, indices: given } = slices;
   const name = `gradient of ${describe(of)}`;
+  if (arrayKind(given) !== 'Int32Array') throw typeError(`${name}: indices`, 'an Int32Array', given);
+  const indices = new Int32Array(given);
+  const { values: numbers } = slices;
   const [rows, ...rest] = of.shape;
   if (rows === undefined || `${denseShape}` !== `${of.shape}`) {
     throw rangeError(name, `slices of shape [${of.shape}]`, `[${denseShape}]`);
   }
   const rowLength = sizeOf(rest);
-  if (values.length !== indices.length * rowLength) {
-    throw rangeError(name, `${indices.length} rows of ${rowLength} numbers`, values);
+  if (lengthOf(numbers) !== indices.length * rowLength) {
+    throw rangeError(name, `${indices.length} rows of ${rowLength} numbers`, numbers);
   }
   indices.forEach((index, offset) => {
     if (index >= 0 && index < rows) return;
     throw new RangeError(`${name}: index ${index} at offset ${offset} in indices is out of range [0, ${rows})`);
   });
-  return slices;
+  const taken = { [SLICES]: true, indices, values: typedCopy(of, numbers), denseShape: of.shape };
+  return /** @type {IndexedSlices} */ (/** @type {unknown} */ (taken));
 }
 
 /**
@@ -532,7 +548,7 @@ export function checkSlices(of, slices) {
  * @returns {TensorData} a copy in the type of the tensor
  */
 export function typedCopy(of, values) {
-  return ARRAYS[of.dtype].from(values);
+  return new ARRAYS[of.dtype](values);
 }
 
 /**
@@ -579,6 +595,24 @@ export function scalar(dtype, value) {
 }
 
 /**
+ * Several of them, all or none.
+ *
+ * @param {...readonly [DType, number]} specs
+ * @returns {Tensor[]}
+ */
+export function scalars(...specs) {
+  /** @type {Tensor[]} */
+  const made = [];
+  try {
+    for (const [dtype, value] of specs) made.push(scalar(dtype, value));
+  } catch (error) {
+    for (const tensor of made) tensor.dispose();
+    throw error;
+  }
+  return made;
+}
+
+/**
  * @param {Tensor} tensor
  * @returns {string} what messages call it
  */
@@ -616,10 +650,12 @@ function filled(name, shape, options, value) {
  * @returns {T}
  */
 function fill(values, options, make) {
-  const { dtype: own = isTensor(values) ? values.dtype : undefined } = options;
-  const { dtype, memory } = placeOf({ ...options, dtype: own });
-  const shape = options.shape === undefined ? shapeOf(values) : checkShape(options.shape);
-  const flat = outlastingGrowth(flatValues('values', values, { size: sizeOf(shape), shape, dtype }), memory);
+  const { dtype: type = isTensor(values) ? values.dtype : undefined } = options;
+  const { dtype, memory } = placeOf({ ...options, dtype: type });
+  const given = isTensor(values) ? values.data : values;
+  const own = isTensor(values) ? values.shape : shapeOf(given);
+  const shape = options.shape === undefined ? own : checkShape(options.shape);
+  const flat = outlastingGrowth(flatValues('values', given, { size: sizeOf(shape), shape, dtype }), memory);
   const made = make(memory, dtype, shape);
   made.data.set(flat);
   return made;
@@ -643,7 +679,7 @@ function placeOf({ dtype = 'float32', memory = Memory.default }) {
  * @returns {TypedArray} the values, or a copy of them if they lie in that memory
  */
 function outlastingGrowth(values, memory) {
-  return values.buffer === memory.buffer ? values.slice() : values;
+  return bufferOf(values) === memory.buffer ? copyOf(values) : values;
 }
 
 /**
@@ -665,64 +701,4 @@ function checkPlace(memory, byteOffset, shape, unit) {
     throw rangeError('byteOffset', expectation, byteOffset);
   }
   return byteOffset;
-}
-
-/**
- * @param {readonly number[]} shape
- * @returns {readonly number[]}
- */
-function checkShape(shape) {
-  for (const length of array('shape', shape)) integer('shape', length, 0);
-  return shape;
-}
-
-/** @param {readonly number[]} shape */
-function sizeOf(shape) {
-  return shape.reduce((product, length) => product * length, 1);
-}
-
-/**
- * @param {unknown} values
- * @returns {readonly number[]} the lengths along the first element of each level
- */
-function shapeOf(values) {
-  if (isTensor(values)) return values.shape;
-  if (isTypedArray(values)) return [values.length];
-  return Array.isArray(values) ? [values.length, ...shapeOf(values[0])] : [];
-}
-
-/**
- * @param {string} name
- * @param {unknown} values a number, nested or typed array, or tensor
- * @param {{ size: number, shape: readonly number[], dtype: DType }} target
- * @returns {TypedArray} the numbers in a row, as many as the target has
- * @throws {TypeError | RangeError}
- */
-function flatValues(name, values, { size, shape, dtype }) {
-  const expectation = `${size} numbers, flat or in shape [${shape}]`;
-  let flat = values;
-  if (isTensor(values)) {
-    flat = values.data;
-  } else if (!isTypedArray(values)) {
-    const list = /** @type {unknown[]} */ ([values].flat(Infinity));
-    if (!list.every((value) => typeof value === 'number')) throw typeError(name, expectation, values);
-    // A number is the only element of any tensor of one.
-    const fits = isNested(values, [size]) || isNested(values, shape) || (size === 1 && isNested(values, []));
-    if (!fits) throw rangeError(name, expectation, values);
-    flat = Float64Array.from(/** @type {number[]} */ (list));
-  }
-  const numbers = /** @type {TypedArray} */ (flat);
-  if (numbers.length !== size) throw rangeError(name, expectation, values);
-  if (dtype === 'int32') for (const value of numbers) integer(name, value, -(2 ** 31), 2 ** 31 - 1);
-  return numbers;
-}
-
-/**
- * @param {unknown} values
- * @param {readonly number[]} shape
- * @returns {boolean} whether the values are nested in exactly that shape
- */
-function isNested(values, [length, ...rest]) {
-  if (length === undefined) return typeof values === 'number';
-  return Array.isArray(values) && values.length === length && values.every((value) => isNested(value, rest));
 }

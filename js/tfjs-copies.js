@@ -78,8 +78,7 @@ export class Copies extends KernelPath {
    */
   step(written) {
     for (const [variable, mirror] of this.adapters) mirror.data.set(variable.dataSync());
-    this.engine.place();
-    this.engine.step();
+    this.engine.place().step();
     for (const variable of written) {
       const value = this.#tf.tensor(this.adapterOf(variable).data.slice(), variable.shape);
       variable.assign(value);

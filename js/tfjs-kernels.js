@@ -29,7 +29,7 @@ export class KernelPath {
   /**
    * @param {TF} tf
    * @param {readonly SlotSpec[]} specs
-   * @param {ConstructorParameters<typeof Engine>[3]} [makeZeros] makes the slots
+   * @param {import('./engine.js').EngineOptions['makeZeros']} [makeZeros] makes the slots
    */
   constructor(tf, specs, makeZeros) {
     this.#tf = tf;
@@ -56,7 +56,7 @@ export class KernelPath {
    */
   take(variables, adapters) {
     if (this.#engine) this.#engine.add(adapters);
-    else this.#engine = new Engine(adapters, this.#specs, true, this.#makeZeros);
+    else this.#engine = new Engine(adapters, this.#specs, { isChecked: true, makeZeros: this.#makeZeros });
     variables.forEach((variable, i) => this.#adapters.set(variable, adapters[i]));
   }
 
@@ -96,8 +96,7 @@ export class KernelPath {
     const length = variables.reduce((total, { size }) => total + size, 0);
     const all = zerosOf(variables[0].memory, 'float32', [length]);
     try {
-      this.engine.place();
-      this.engine.prepare(all.byteOffset);
+      this.engine.place().prepare(all.byteOffset);
       const values = all.data.slice();
       return { dataSync: () => values, data: async () => values, dispose() {} };
     } finally {

@@ -242,8 +242,7 @@ export class InPlace extends KernelPath {
   step(written) {
     for (const variable of written) this.#host.own(variable);
     this.#bring();
-    this.engine.place();
-    this.engine.step();
+    this.engine.place().step();
     for (const variable of written) this.#host.invalidate(variable);
   }
 

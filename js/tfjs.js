@@ -5,11 +5,12 @@
 import { signalOf } from './abort.js';
 import { tensorsIn } from './arena.js';
 import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { restoring } from './core/step.js';
 import { constants } from './engine.js';
 import {
   HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive,
 } from './keras-options.js';
-import { exclusionOf, onlyAccumulates, restoring, updatesIn, writeConstants } from './keras-step.js';
+import { exclusionOf, onlyAccumulates, updatesIn, writeConstants } from './keras/step.js';
 import { snakeCase } from './naming.js';
 import { isSchedule } from './schedule-marker.js';
 import { State } from './tfjs-state.js';
@@ -187,7 +188,7 @@ function makeClass(tf) {
     #specs;
     #state;
     #flags = 0;
-    /** The hyperparameters that are asked in each update. @type {import('./keras-step.js').Asked[]} */
+    /** The hyperparameters that are asked in each update. @type {import('./keras/step.js').Asked[]} */
     #asked = [];
     /** @type {(variable: TFVariable) => boolean} */
     #isExcluded = () => false;

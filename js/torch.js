@@ -5,7 +5,7 @@
  */
 import { knownOptions, ofType, rangeError } from './check.js';
 import { Engine, checkPool, constants } from './engine.js';
-import { buffersBefore, callLoss } from './gradients.js';
+import { buffersBefore, callLoss } from './core/gradients.js';
 import { readStateDict, writeStateDict } from './state-dict.js';
 import { checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor } from './tensor.js';
 import {
@@ -25,14 +25,15 @@ export * as swaUtils from './torch/swa-utils.js';
 /** @typedef {import('./torch/groups.js').ParameterState} ParameterState */
 /** @typedef {import('./torch/groups.js').SavedState} SavedState */
 /** @typedef {import('./torch/groups.js').StateDict} StateDict */
-/** @typedef {import('./gradients.js').Gradient} Gradient */
-/** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
+/** @typedef {import('./core/gradients.js').Gradient} Gradient */
+/** @typedef {import('./core/gradients.js').LossAndGradients} LossAndGradients */
 /**
  * @typedef {object} Home where the state of parameters is that are in one group and one memory, and have the same slots
  * @property {Engine} engine
  * @property {import('./memory.js').Memory} memory
  * @property {boolean} hasBuffer
  * @property {boolean} hasMean
+ * @property {import('./engine.js').Placed} [placed] what is to be run
  */
 /**
  * @typedef {object} Group
@@ -360,13 +361,13 @@ export class RMSprop {
           const gradient = /** @type {any} */ (isHere ? gradients.get(variable) : undefined);
           engine.setGradient(i, gradient === undefined ? null : variable.placeGradient(gradient));
         });
-        engine.place();
+        home.placed = engine.place();
       }
     }
   }
 
   #run() {
-    for (const { homes } of this.#groups) for (const { engine } of homes) engine.step();
+    for (const { homes } of this.#groups) for (const { placed } of homes) placed?.step();
   }
 
   /**
@@ -382,8 +383,7 @@ export class RMSprop {
           engine.variables.forEach((variable, i) => {
             if (!gradients.has(variable) || (counts.get(variable) ?? 0) <= pass) engine.setGradient(i, null);
           });
-          engine.place();
-          engine.step();
+          engine.place().step();
         }
       }
     }
@@ -424,7 +424,7 @@ export function load(bytes) {
 function homeFor(variables, hasBuffer, hasMean, pool) {
   const names = /** @type {(keyof typeof SLOTS)[]} */ (Object.keys(SLOTS)).filter((name) =>
     name === 'square_avg' || (name === 'momentum_buffer' ? hasBuffer : hasMean));
-  const engine = new Engine(variables, names.map((name) => ({ name, field: SLOTS[name] })), false, undefined, pool);
+  const engine = new Engine(variables, names.map((name) => ({ name, field: SLOTS[name] })), { pool });
   engine.setWord('rule', constants.RMS_RULE_TORCH);
   return { engine, memory: variables[0].memory, hasBuffer, hasMean };
 }

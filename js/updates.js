@@ -3,15 +3,15 @@
  * update.
  */
 import { rangeError, typeError } from './check.js';
+import { unzip } from './core/gradients.js';
 import { isTypedArray } from './core/identity.js';
-import { checkVariables } from './engine.js';
-import { unzip } from './gradients.js';
+import { checkVariables } from './core/variables.js';
 import {
   checkGradient, checkSlices, describe, disposedError, isIndexedSlices, isTensor, isVariable,
 } from './tensor.js';
 
 /** @typedef {import('./tensor.js').Variable} Variable */
-/** @typedef {import('./gradients.js').Gradient} Gradient */
+/** @typedef {import('./core/gradients.js').Gradient} Gradient */
 /** @typedef {{ gradient: Gradient, variable: Variable }} Update a pair that has a gradient */
 
 /**

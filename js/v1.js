@@ -3,9 +3,10 @@
  * behaves in eager mode. The arithmetic is the kernels', the slots are the engine's.
  */
 import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { buffersBefore, callLoss, setAll } from './core/gradients.js';
 import { arrayKind } from './core/identity.js';
-import { Engine, checkPool, checkVariables, constants } from './engine.js';
-import { buffersBefore, callLoss, setAll } from './gradients.js';
+import { checkVariables } from './core/variables.js';
+import { Engine, checkPool, constants } from './engine.js';
 import { readGrowing, saveGrowing, savesVariables } from './growing-checkpoint.js';
 import { locked } from './lock.js';
 import { isShared } from './memory.js';
@@ -16,8 +17,8 @@ import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
 /** @typedef {import('./tensor.js').Values} Values */
-/** @typedef {import('./gradients.js').Gradient} Gradient */
-/** @typedef {import('./gradients.js').LossAndGradients} LossAndGradients */
+/** @typedef {import('./core/gradients.js').Gradient} Gradient */
+/** @typedef {import('./core/gradients.js').LossAndGradients} LossAndGradients */
 /** @typedef {number | (() => number)} Hyperparameter a callback is asked once in each `applyGradients` */
 /** @typedef {[Gradient | null, Variable]} Pair a gradient, null where there is none, and its variable */
 /** @typedef {import('./updates.js').Update} Update */
@@ -246,9 +247,9 @@ export class RMSPropOptimizer {
     let isDone = false;
     let failure;
     try {
-      stage(engine, updates, numbers);
+      const placed = stage(engine, updates, numbers);
       const update = () => {
-        engine.step();
+        placed.step();
         isDone = true;
         for (const { variable } of updates) this.#nameSlots(engine, variable);
         this.#blocked = 'a constraint runs';
@@ -448,7 +449,7 @@ export class RMSPropOptimizer {
     if (engine === undefined) {
       /** @type {typeof zerosOf} */
       const makeSlot = (...args) => this.#joined.shift() ?? zerosOf(...args);
-      engine = new Engine(variables, this.#slotSpecs(), false, makeSlot, this.#pool);
+      engine = new Engine(variables, this.#slotSpecs(), { makeZeros: makeSlot, pool: this.#pool });
       engine.setWord('rule', constants.RMS_RULE_TF1);
     }
     engine.add(variables, true);
@@ -508,6 +509,7 @@ function checkGlobalStep(step) {
  * @param {Engine} engine
  * @param {readonly Update[]} updates checked
  * @param {readonly number[]} numbers
+ * @returns {import('./engine.js').Placed}
  */
 function stage(engine, updates, numbers) {
   for (const { gradient, variable } of updates) {
@@ -516,7 +518,7 @@ function stage(engine, updates, numbers) {
     else engine.setGradient(index, variable.placeGradient(gradient));
   }
   HYPERPARAMETERS.forEach(([, , field], i) => engine.setNumber(field, numbers[i]));
-  engine.place();
+  return engine.place();
 }
 
 /**
