@@ -550,7 +550,8 @@ export class Engine {
   #isOverwritten(index, gradient) {
     if (this.#rows.has(index) || this.#staging.has(index, gradient)) return false;
     const { byteOffset, size } = gradient;
-    const isOwnValue = byteOffset === (this.#values[index] ?? this.#variables[index]).byteOffset && !this.#updates[index];
+    const value = this.#values[index] ?? this.#variables[index];
+    const isOwnValue = byteOffset === value.byteOffset && !this.#updates[index];
     const bytes = size * (this.#variables[index].dtype === 'float64' ? 8 : 4);
     return !isOwnValue && this.#overlap.has(this.#memory, byteOffset, byteOffset + bytes);
   }
@@ -560,8 +561,9 @@ export class Engine {
     return this.#variables.flatMap((variable, i) => {
       const slots = this.#slots.filter(({ isUsed }) => isUsed).map(({ tensors }) => tensors[i]);
       const bytes = variable.size * (variable.dtype === 'float64' ? 8 : 4);
-      const tensors = [this.#updates[i] ?? this.#values[i] ?? variable, ...slots].filter((tensor) => !tensor.isDisposed);
-      return tensors.map(({ byteOffset }) => /** @type {[number, number]} */ ([byteOffset, byteOffset + bytes]));
+      const tensors = [this.#updates[i] ?? this.#values[i] ?? variable, ...slots];
+      return tensors.filter(({ isDisposed }) => !isDisposed)
+        .map(({ byteOffset }) => /** @type {[number, number]} */ ([byteOffset, byteOffset + bytes]));
     });
   }
 
