@@ -47,7 +47,10 @@ export const areas = [
   { name: 'kernels', files: ['kernel.h', 'typed_step.h', 'step.c', 'vector.h', 'rules.h', 'contract.h'], first: [] },
   {
     name: 'engine',
-    files: ['engine.js', 'keras-step.js', 'updates.js', 'gradients.js', 'clip.js', 'rmsprop.js'],
+    files: [
+      'engine.js', 'updates.js', 'clip.js', 'rmsprop.js', 'gradients.js', 'overlap.js', 'staging.js', 'linear-memory.js', 'slices.js',
+      'state.js', 'core/step.js', 'keras/step.js',
+    ],
     first: steps,
   },
   { name: 'schedules', files: ['schedules.js', 'math.js'], first: ['schedules', 'math'] },
