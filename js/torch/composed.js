@@ -114,8 +114,8 @@ export class SequentialLR extends ComposedScheduler {
       this[UNDO_INITIAL_STEP]();
       schedulers[this.#placeOf(0)][INITIAL_STEP]();
       this.write(this.currentLrs());
+      warnOfLoaded(this, rates);
     });
-    warnOfLoaded(this, rates);
   }
 
   /** @inheritDoc */
@@ -147,12 +147,17 @@ export class SequentialLR extends ComposedScheduler {
 /** Takes a step of several schedulers at each step: their factors multiply. */
 export class ChainedScheduler extends ComposedScheduler {
   /**
-   * @param {readonly LRScheduler[]} schedulers of one optimizer
-   * @param {{ optimizer?: Optimizer | null }} [options] optimizer: default that of the first scheduler
+   * @param {readonly LRScheduler[] | Optimizer} schedulers of one optimizer, as in Python; or, as for every other
+   *   scheduler, the optimizer
+   * @param {{ optimizer?: Optimizer | null, schedulers?: readonly LRScheduler[] }} [options] optimizer: default that of
+   *   the first scheduler; schedulers: where the optimizer comes first
    */
   constructor(schedulers, options = {}) {
-    knownOptions('ChainedScheduler', options, ['optimizer']);
-    super(options.optimizer ?? schedulers?.[0]?.optimizer, schedulers);
+    const first = /** @type {any} */ (schedulers);
+    const isOptimizer = Array.isArray(first?.paramGroups);
+    knownOptions('ChainedScheduler', options, [isOptimizer ? 'schedulers' : 'optimizer']);
+    if (isOptimizer) super(first, /** @type {readonly LRScheduler[]} */ (options.schedulers));
+    else super(options.optimizer ?? first?.[0]?.optimizer, first);
     this.write(this.currentLrs());
   }
 

@@ -215,8 +215,8 @@ export class LRScheduler {
       this.baseLrs = paramGroups.map(({ initialLr }) => /** @type {number} */ (initialLr));
       this.lastEpoch = lastEpoch;
       this[INITIAL_STEP]();
+      if (lastEpoch === -1) warnOfLoaded(this, rates);
     });
-    if (lastEpoch === -1) warnOfLoaded(this, rates);
   }
 
   /**

@@ -1069,6 +1069,31 @@ test('composed schedulers refuse what cannot be composed, by name, and nothing h
     /^RangeError: totalIters of schedulers\[1\] must be above 0 in a SequentialLR, got 0/);
 });
 
+test('chained schedulers come first, as in Python, or behind the optimizer, as the options of every other scheduler', () => {
+  const rates = [0, 1].map((form) => {
+    const optimizer = scheduled();
+    const schedulers = [0.5, 0.9].map((gamma) => new lrScheduler.ExponentialLR(optimizer, { gamma }));
+    const chain = form === 0 ? new lrScheduler.ChainedScheduler(schedulers) : new lrScheduler.ChainedScheduler(optimizer, { schedulers });
+    chain.step();
+    return chain.getLastLr();
+  });
+  assert.deepEqual(rates[0], [0.1 * 0.5 * 0.9, 0.2 * 0.5 * 0.9]);
+  assert.deepEqual(rates[1], rates[0]);
+});
+
+test('a warning that throws leaves no half of a scheduler', (t) => {
+  const first = scheduled();
+  new lrScheduler.LinearLR(first);
+  const optimizer = scheduled();
+  optimizer.loadStateDict(first.stateDict());
+  const before = optimizer.stateDict();
+  t.mock.method(console, 'warn', () => {
+    throw new SyntaxError('mine');
+  });
+  assert.throws(() => new lrScheduler.LinearLR(optimizer), SyntaxError);
+  assert.deepEqual(optimizer.stateDict(), before);
+});
+
 test('when one of chained schedulers fails, none has stepped', () => {
   const optimizer = scheduled();
   const fails = new lrScheduler.LambdaLR(optimizer, { lrLambda: (k) => (k > 2 ? NaN : 1) });
