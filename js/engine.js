@@ -4,6 +4,7 @@
  */
 import { rangeError, typeError } from './check.js';
 import { Overlap } from './core/overlap.js';
+import { placedCalls } from './core/placed.js';
 import { Staging } from './core/staging.js';
 import { checkVariables } from './core/variables.js';
 import { layout } from './generated/rmsprop.js';
@@ -25,18 +26,7 @@ import { Tensor, describe, zerosOf } from './tensor.js';
 /** @typedef {{ rows: Tensor, count: number, rowLength: number }} Rows of a sparse gradient */
 /** @typedef {keyof typeof layout.options} OptionField fields of rms_step_options */
 /** @typedef {import('./core/staging.js').DenseGradient} DenseGradient */
-/**
- * @typedef {object} Placed what can be done when everything lies where the kernels look: until something is staged
- * @property {() => void} step one step of all variables, by the options and addresses written before: one call, or with
- *   both types one for each run of variables of a type, as the kernels take norms of one type only
- * @property {(sumSquares: number) => void} stepWithSum the same for a clip by the global norm over gradients in another
- *   order than that of the variables, or of which some are not staged: by the sum of squares of all
- * @property {(byteOffset: number) => void} prepare writes the gradients, unscaled and accumulated, one after the other,
- *   to a place for as many elements as all variables have
- * @property {() => number[]} sumSquares of each variable the sum of the squares of its gradient, clipped by value if
- *   the flags say so; 0 without gradient
- * @property {() => boolean} allFinite whether all gradients are finite
- */
+/** @typedef {import('./core/placed.js').Placed} Placed */
 /**
  * @typedef {object} EngineOptions
  * @property {boolean} [isChecked] the caller has checked the variables; with `setValue` before each step anything will
@@ -72,8 +62,6 @@ export class Engine {
   #variables = [];
   /** @type {Map<Variable, number>} */
   #indices = new Map();
-  /** How many variables of one type come after each other. @type {number[]} */
-  #runs = [];
   /** One tensor a variable in each. @type {{ name: string, word: number, tensors: Tensor[], isUsed: boolean }[]} */
   #slots = [];
   /** The gradient of each variable in the step to come. @type {(Tensor | null)[]} */
@@ -82,7 +70,8 @@ export class Engine {
   #overlap;
   /** The version of the overlap for which the gradients that are placed have been looked up. */
   #overlapVersion = -1;
-  #placed = Object.freeze(this.#placedCalls());
+  /** The calls into the kernels. */
+  #calls;
   /** Rows of sparse gradients in the step to come, merged, by variable. @type {Map<number, Rows>} */
   #rows = new Map();
   /** What the step to come works on instead of a variable. @type {(Tensor | undefined)[]} */
@@ -118,6 +107,7 @@ export class Engine {
     if (pool && pool.memory !== this.#memory) throw rangeError('variables', 'in pool.memory', this.#memory);
     this.#pool = pool;
     this.#kernels = pool ? pool.kernels : kernelsOf(this.#memory);
+    this.#calls = placedCalls(this.#kernels, this.#memory, this.#variables, this.#gradients);
     this.#specs = specs;
     this.#makeZeros = makeZeros;
     this.#staging = new Staging(this.#memory);
@@ -239,11 +229,7 @@ export class Engine {
 
   #variablesChanged() {
     this.#overlap.forget();
-    this.#runs = [];
-    this.#variables.forEach(({ dtype }, i) => {
-      if (i > 0 && this.#variables[i - 1].dtype === dtype) this.#runs[this.#runs.length - 1] += 1;
-      else this.#runs.push(1);
-    });
+    this.#calls.move(this.#block, this.#optionsOffset, this.#tensorsOffset);
   }
 
   /** @returns {import('./memory.js').Memory} where everything lies */
@@ -490,7 +476,7 @@ export class Engine {
     const { version } = this.#overlap;
     for (let i = 0; i < this.#variables.length; i++) this.#placeGradient(i, version !== this.#overlapVersion);
     this.#overlapVersion = version;
-    return this.#placed;
+    return this.#calls.placed;
   }
 
   /** @param {number} index */
@@ -567,35 +553,6 @@ export class Engine {
     });
   }
 
-  /** @returns {Placed} */
-  #placedCalls() {
-    return {
-      step: () => {
-        const bytes = layout.tensor.size;
-        for (let first = 0, i = 0; i < this.#runs.length; first += this.#runs[i++]) {
-          this.#kernels.rms_step(this.#optionsOffset, this.#tensorsOffset + first * bytes, this.#runs[i]);
-        }
-      },
-      stepWithSum: (sumSquares) => {
-        // Instead of a sum for each gradient: the whole for the first, and nothing for the others.
-        const sums = this.#sums();
-        sums.fill(0);
-        sums[0] = sumSquares;
-        this.#kernels.rms_range(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, 0, 2 ** 32 - 1);
-      },
-      prepare: (byteOffset) => {
-        this.#kernels.rms_prepare(this.#optionsOffset, this.#tensorsOffset, this.#variables.length, byteOffset);
-      },
-      sumSquares: () => {
-        this.#kernels.rms_sum_squares(this.#optionsOffset, this.#tensorsOffset, this.#variables.length);
-        const sums = this.#sums();
-        let next = 0;
-        return this.#gradients.map((gradient) => (gradient === null ? 0 : sums[next++]));
-      },
-      allFinite: () => this.#kernels.rms_all_finite(this.#tensorsOffset, this.#variables.length) !== 0,
-    };
-  }
-
   /** Gives all memory back; the variables stay. */
   dispose() {
     if (this.#disposed) return;
@@ -605,12 +562,6 @@ export class Engine {
     this.#staging.dispose();
     this.#memory.free(this.#block);
     this.#overlap.remove(this);
-  }
-
-  /** The scratch of the norm clips, one number for each gradient; the variables have one type. */
-  #sums() {
-    const Sums = this.#variables[0].dtype === 'float64' ? Float64Array : Float32Array;
-    return new Sums(/** @type {ArrayBuffer} */ (this.#memory.buffer), this.#block, this.#variables.length);
   }
 
   /** @param {number} index */

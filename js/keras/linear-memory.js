@@ -274,8 +274,8 @@ export class LinearMemory {
       return variables;
     }
     let last = -1;
-    const isInOrder = variables.every((variable) => {
-      const place = this.#places.get(variable) ?? -1;
+    const isInOrder = variables.every((variable, i) => {
+      const place = variable === this.#variables[i] ? i : this.#places.get(variable) ?? -1;
       const isNext = place > last && !variable.isDisposed;
       last = place;
       return isNext;
@@ -315,11 +315,11 @@ export class LinearMemory {
     let isInOrder = true;
     variables.forEach((variable, i) => {
       const gradient = taken[i];
-      if (this.#overwritten.has(variable)) {
+      if (this.#overwritten.size && this.#overwritten.has(variable)) {
         if (gradient !== null) this.#overwrites.set(variable, flatCopy(variable, gradient));
         return;
       }
-      const index = engine.indexOf(variable);
+      const index = variable === engine.variables[i] ? i : engine.indexOf(variable);
       isInOrder &&= index > last;
       last = index;
       dense[index] = isIndexedSlices(gradient) ? this.#slices.take(index, variable, gradient, isMerged) : gradient;

@@ -48,8 +48,8 @@ export const areas = [
   {
     name: 'engine',
     files: [
-      'engine.js', 'updates.js', 'clip.js', 'rmsprop.js', 'gradients.js', 'overlap.js', 'staging.js', 'linear-memory.js', 'slices.js',
-      'state.js', 'core/step.js', 'keras/step.js',
+      'engine.js', 'updates.js', 'clip.js', 'rmsprop.js', 'gradients.js', 'overlap.js', 'placed.js', 'staging.js', 'linear-memory.js',
+      'slices.js', 'state.js', 'core/step.js', 'keras/step.js',
     ],
     first: steps,
   },
