@@ -46,6 +46,25 @@ const packed = {
   ],
 };
 
+/**
+ * @param {string} name
+ * @param {string[]} selection of the native tests, as ctest takes it
+ * @returns {Step}
+ */
+function native(name, ...selection) {
+  const folder = 'build/test';
+  return {
+    name,
+    needs: 'programs',
+    ctest: folder,
+    commands: [
+      ['cmake', '-S', '.', '-B', folder, '-G', 'Ninja'],
+      ['cmake', '--build', folder],
+      ['ctest', '--test-dir', folder, '--no-tests=error', '--output-on-failure', '--parallel', '2', ...selection],
+    ],
+  };
+}
+
 /** @type {Record<Tier, Step[]>} */
 export const tiers = {
   quick: [
@@ -70,16 +89,7 @@ export const tiers = {
       needs: 'programs',
       commands: [['node', 'src/build.js', '--check']],
     },
-    {
-      name: 'native',
-      needs: 'programs',
-      ctest: 'build/test',
-      commands: [
-        ['cmake', '-S', '.', '-B', 'build/test', '-G', 'Ninja'],
-        ['cmake', '--build', 'build/test'],
-        ['ctest', '--test-dir', 'build/test', '--no-tests=error', '--output-on-failure', '--parallel', '2'],
-      ],
-    },
+    native('native', '--exclude-regex', '^memcheck_'),
     {
       name: 'tests, SIMD kernels',
       needs: 'packages',
@@ -109,6 +119,7 @@ export const tiers = {
     },
     { name: 'soak', needs: 'packages', oneByOne: true, tests: () => testFiles('deep') },
     { name: 'distributed', needs: 'packages', oneByOne: true, tests: () => testFiles('distributed') },
+    native('native, under memcheck', '--tests-regex', '^memcheck_'),
     { name: 'fuzz', needs: 'programs', commands: [['node', 'tests/fuzz.js', '--seconds', '60', '--seed', '1', '--fresh']] },
     { name: 'navigations in WebKit', needs: 'packages', commands: [['node', 'tests/browsers/navigations.js']] },
     { name: 'mutants', needs: 'programs', commands: [['node', 'tests/mutate.js', '--count', '10', '--seed', '1']] },
