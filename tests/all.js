@@ -9,7 +9,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { root } from './tiers/files.js';
 import { SET_UP, tiers } from './tiers/steps.js';
@@ -96,13 +96,24 @@ async function runTests({ name, tests, kernels = 'simd', oneByOne, env }) {
   const problems = lines.filter(({ file }) => file !== undefined).map((/** @type {Failure} */ { file, path, alone }) => {
     const pattern = alone && `^${alone.replaceAll(/[\\^$.*+?()[\]{}|/]/g, '\\$&')}$`;
     const short = relative(root, file);
-    const command = ['node', '--test', ...(pattern ? [`--test-name-pattern=${pattern}`] : []), short];
+    const command = ['node', '--test', ...(pattern ? [`--test-name-pattern=${pattern}`] : []), ...runnersOf(short, files)];
     return { what: [short, ...path].join(' > '), command: shell(command, settings) };
   });
   const executed = lines.find((line) => line.executed !== undefined)?.executed ?? 0;
   if (executed === 0) problems.push({ what: 'no test was executed', command: '' });
   else if (exitCode !== 0 && problems.length === 0) problems.push({ what: `the test runner ended with ${exitCode}`, command: '' });
   return problems;
+}
+
+/**
+ * @param {string} file in which a test stands
+ * @param {string[]} files that were run
+ * @returns {string[]} those that have the test: where it stands in a module of theirs, all that import it
+ */
+function runnersOf(file, files) {
+  if (files.includes(file)) return [file];
+  const users = files.filter((user) => readFileSync(join(root, user), 'utf8').includes(`/${basename(file)}'`));
+  return users.length > 0 ? users : files;
 }
 
 /** @returns {Record<string, string>} what has every Node process of a test take the kernels without SIMD */
