@@ -942,6 +942,16 @@ test('a plateau refuses what is no metric, and more groups than its list of limi
   assert.deepEqual(simple.getLastLr(), [0.1 * 0.1, 0.2 * 0.1, 1 * 0.1]);
 });
 
+test('a plateau takes over limits of another kind: one for each group instead of one for all', () => {
+  const listed = new lrScheduler.ReduceLROnPlateau(scheduled(), { minLr: [0.01, 0.02] });
+  const common = new lrScheduler.ReduceLROnPlateau(scheduled(), { minLr: 0.5 });
+  const before = common.stateDict();
+  common.loadStateDict(listed.stateDict());
+  assert.deepEqual(common.stateDict(), listed.stateDict());
+  common.loadStateDict(before);
+  assert.deepEqual(common.stateDict(), before);
+});
+
 test('a scheduler that is made after loadStateDict says once that it changes the loaded rates', (t) => {
   const warn = t.mock.method(console, 'warn', () => {});
   const make = (/** @type {torch.RMSprop} */ optimizer) => new lrScheduler.LinearLR(optimizer, { startFactor: 0.25, totalIters: 4 });
