@@ -277,26 +277,19 @@ RMS_INLINE void update_rule(const rms_step_options *options, const rms_tensor *t
   else update_range(options, tensor, gradient, norm, first, last, rule, 0, 0, 0);
 }
 
-/* The one place where a row of the table becomes code: a dialect adds its line. */
+/* The one place where a row of the table becomes code. */
 void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tensor, const element *gradient,
                         element norm, size_t first, size_t last) {
 #ifdef ONE_COPY
   rule_row row = {0};
-#define RULE(rule) \
+#define RULE(rule, ...) \
   case rule: row = rules[rule]; break;
 #else
-#define RULE(rule) \
+#define RULE(rule, ...) \
   case rule: update_rule(options, tensor, gradient, norm, first, last, rules[rule]); break;
 #endif
   switch (tensor->indices && options->rule == RMS_RULE_TF1 ? TF1_ROWS : (int)options->rule) {
-    RULE(RMS_RULE_KERAS)
-    RULE(RMS_RULE_KERAS_2_11)
-    RULE(RMS_RULE_TF1)
-    RULE(RMS_RULE_LEGACY)
-    RULE(RMS_RULE_TORCH)
-    RULE(RMS_RULE_OPTAX)
-    RULE(RMS_RULE_OPTAX_OUTSIDE)
-    RULE(TF1_ROWS)
+    ROWS(RULE)
   }
 #undef RULE
 #ifdef ONE_COPY

@@ -14,6 +14,8 @@ _Static_assert(sizeof(rms_step_options) % sizeof(double) == 0, "rms_step_options
 #define SIZE(type) printf("    \"size\": %zu\n", sizeof(type))
 #define VALUE(name, comma) printf("    \"" #name "\": %d" comma "\n", name)
 
+#define RULE_VALUE(rule, ...) VALUE(rule, ",");
+
 #define NAMED(form) [form] = #form
 static const char *const mean_square_forms[] = {NAMED(DECAYED), NAMED(DIFFERENCE), NAMED(GROUPED)};
 static const char *const mean_gradient_forms[] = {NAMED(WEIGHTED), NAMED(NUDGED), NAMED(LERPED)};
@@ -69,13 +71,7 @@ int main(void) {
   printf("  },\n  \"constants\": {\n");
   VALUE(RMS_FLOAT32, ",");
   VALUE(RMS_FLOAT64, ",");
-  VALUE(RMS_RULE_KERAS, ",");
-  VALUE(RMS_RULE_KERAS_2_11, ",");
-  VALUE(RMS_RULE_TF1, ",");
-  VALUE(RMS_RULE_LEGACY, ",");
-  VALUE(RMS_RULE_TORCH, ",");
-  VALUE(RMS_RULE_OPTAX, ",");
-  VALUE(RMS_RULE_OPTAX_OUTSIDE, ",");
+  RULES(RULE_VALUE)
   VALUE(RMS_UNSCALE, ",");
   VALUE(RMS_HOLD, ",");
   VALUE(RMS_DECAY_WEIGHTS, ",");

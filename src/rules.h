@@ -45,19 +45,31 @@ typedef struct {
   int adds;                /* x <- x + m: the caller passes the rate with its sign */
 } rule_row;
 
-/* The form of RMS_RULE_TF1 for the rows that a sparse gradient names. */
+/* The rules, one a line. */
+#define RULES(ROW)                                                                                             \
+  /*                          rho ema mean square mean gradient epsilon     quotient         after adds */    \
+  ROW(RMS_RULE_KERAS,          0, 0, DECAYED,    WEIGHTED, INSIDE,       DIVIDED,         0, 0)               \
+  ROW(RMS_RULE_KERAS_2_11,     0, 1, DECAYED,    WEIGHTED, INSIDE,       BY_RECIPROCAL,   0, 0)               \
+  ROW(RMS_RULE_TF1,            1, 0, DIFFERENCE, NUDGED,   INSIDE,       DIVIDED,         0, 0)               \
+  ROW(RMS_RULE_LEGACY,         1, 0, DECAYED,    WEIGHTED, OUTSIDE,      DIVIDED,         0, 0)               \
+  ROW(RMS_RULE_TORCH,          0, 0, GROUPED,    LERPED,   OUTSIDE,      DIVIDED,         1, 0)               \
+  ROW(RMS_RULE_OPTAX,          0, 0, DECAYED,    WEIGHTED, INSIDE,       SCALED,          0, 1)               \
+  ROW(RMS_RULE_OPTAX_OUTSIDE,  0, 0, DECAYED,    WEIGHTED, OUTSIDE,      SCALED,          0, 1)
+
+/* With the form of RMS_RULE_TF1 for the rows that a sparse gradient names: of these lines the table is made, and the
+ * copies of the kernel. */
+#define ROWS(ROW) \
+  RULES(ROW)      \
+  ROW(TF1_ROWS,                1, 0, DECAYED,    WEIGHTED, INSIDE_FIRST, RATE_RECIPROCAL, 0, 0)
+
 enum { TF1_ROWS = RMS_RULE_COUNT };
 
-static const rule_row rules[] = {
-  /*                         rho ema mean square mean gradient epsilon       quotient         after adds */
-  [RMS_RULE_KERAS]         = {0, 0, DECAYED,    WEIGHTED, INSIDE,       DIVIDED,         0, 0},
-  [RMS_RULE_KERAS_2_11]    = {0, 1, DECAYED,    WEIGHTED, INSIDE,       BY_RECIPROCAL,   0, 0},
-  [RMS_RULE_TF1]           = {1, 0, DIFFERENCE, NUDGED,   INSIDE,       DIVIDED,         0, 0},
-  [RMS_RULE_LEGACY]        = {1, 0, DECAYED,    WEIGHTED, OUTSIDE,      DIVIDED,         0, 0},
-  [RMS_RULE_TORCH]         = {0, 0, GROUPED,    LERPED,   OUTSIDE,      DIVIDED,         1, 0},
-  [RMS_RULE_OPTAX]         = {0, 0, DECAYED,    WEIGHTED, INSIDE,       SCALED,          0, 1},
-  [RMS_RULE_OPTAX_OUTSIDE] = {0, 0, DECAYED,    WEIGHTED, OUTSIDE,      SCALED,          0, 1},
-  [TF1_ROWS]               = {1, 0, DECAYED,    WEIGHTED, INSIDE_FIRST, RATE_RECIPROCAL, 0, 0},
-};
+#define ROW(rule, ...) [rule] = {__VA_ARGS__},
+static const rule_row rules[] = {ROWS(ROW)};
+#undef ROW
+
+#define ONE(rule, ...) + 1
+_Static_assert(RULES(ONE) == RMS_RULE_COUNT, "every rule of enum rms_rule has a line in RULES");
+#undef ONE
 
 #endif
