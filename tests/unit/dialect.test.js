@@ -21,43 +21,43 @@ const steps = {
 
 const STEPS = 3;
 const SIZE = 19; // whole vectors and a tail, where there are vectors
-const [RATE, RHO, EPSILON] = [0.1, 0.75, 1e-3];
+const [RATE, RHO, EPSILON] = [0.1, 0.9, 0.3];
 
 const program = `#include <stdio.h>
 #include <string.h>
 #include "rmsprop.h"
 int main(void) {
   float x[${SIZE}], g[${SIZE}], v[${SIZE}], mg[${SIZE}];
-  for (int i = 0; i < ${SIZE}; i++) x[i] = i / 4.0f, g[i] = (i - 9) / 8.0f, v[i] = mg[i] = 0;
+  for (int i = 0; i < ${SIZE}; i++) x[i] = i / 7.0f, g[i] = (i * 37 % 101 - 50) / 97.0f, v[i] = mg[i] = 0;
   rms_tensor tensor = {.value = x, .gradient = g, .mean_square = v, .mean_gradient = mg, .length = ${SIZE}, .dtype = RMS_FLOAT32};
   rms_step_options options = {.learning_rate = ${RATE}, .rho = ${RHO}, .epsilon = ${EPSILON}, .rule = RMS_RULE_MADE_UP};
   for (int step = 0; step < ${STEPS}; step++) rms_step(&options, &tensor, 1);
   for (int i = 0; i < ${SIZE}; i++) {
-    unsigned bits;
-    memcpy(&bits, &x[i], sizeof bits);
-    printf("%u\\n", bits);
+    unsigned bits[3];
+    memcpy(&bits[0], &x[i], 4), memcpy(&bits[1], &v[i], 4), memcpy(&bits[2], &mg[i], 4);
+    printf("%u %u %u ", bits[0], bits[1], bits[2]);
   }
   return 0;
 }
 `;
 
-/** The rule that the row says, in plain arithmetic. @returns {number[]} bits */
+/** The rule that the row says, in plain arithmetic. @returns {number[]} the bits of weights and slots */
 function expected() {
   const f = Math.fround;
   const [rate, rho, epsilon] = [RATE, RHO, EPSILON].map(f);
   const rest = f(1 - rho);
-  const weights = Array.from({ length: SIZE }, (_, i) => {
-    const g = f((i - 9) / 8);
-    let [x, v, mg] = [f(i / 4), 0, 0];
+  const values = Array.from({ length: SIZE }, (_, i) => {
+    const g = f(((i * 37) % 101 - 50) / 97);
+    let [x, v, mg] = [f(i / 7), 0, 0];
     for (let step = 0; step < STEPS; step++) {
       v = f(f(rho * v) + f(f(rest * g) * g));
       mg = f(mg + f(f(g - mg) * rest));
       const root = f(Math.sqrt(f(f(v + epsilon) - f(mg * mg))));
       x = f(x - f(rate * f(f(1 / root) * g)));
     }
-    return x;
+    return [x, v, mg];
   });
-  return [...new Uint32Array(Float32Array.from(weights).buffer)];
+  return [...new Uint32Array(Float32Array.from(values.flat()).buffer)];
 }
 
 /** @type {string} */
@@ -94,7 +94,7 @@ test('a name and a row make a rule, which runs, and whose constant the build han
   const made = compile('main.c', 'src/step.c', 'src/f32x1.c', 'src/f64x1.c');
   assert.equal(made.status, 0, made.stderr);
   const { stdout } = spawnSync(output, { encoding: 'utf8' });
-  assert.deepEqual(stdout.trim().split('\n').map(Number), expected());
+  assert.deepEqual(stdout.trim().split(' ').map(Number), expected());
 
   // The build runs layout.c with pointers of 32 bits, which may not be here.
   const layout = spawnSync('cc', ['-E', '-Iinclude', 'src/layout.c'], { cwd: folder, encoding: 'utf8' });
