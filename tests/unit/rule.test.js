@@ -267,7 +267,7 @@ const centered = /** @type {ArrayName[]} */ (['value', 'gradient', 'mean_square'
 
 test('a weight of the mean gradient of one half or more is computed from the gradient, as by the kernels', () => {
   const of = { row: constants.RMS_RULE_TORCH, flags: 0, tensorFlags: 0, leavesValue: false, arrays: centered };
-  for (const rho of [0.4, 0.5, 0.6, 0]) assertWith(of, { rho }, ELEMENTS.float32[0]);
+  for (const rho of [0.4, 0.5, 0.6, 0, 1.4, 1.5, 1.6]) assertWith(of, { rho }, ELEMENTS.float32[0]);
 });
 
 test('a variance that is zero together with epsilon counts as zero, as by the kernels', () => {
