@@ -14,6 +14,33 @@ export default [
     // The package runs in browsers, workers and Node alike, so it may name only what all of them have.
     files: ['js/**'],
     languageOptions: { globals: globals['shared-node-browser'] },
+    rules: {
+      'no-restricted-syntax': ['error',
+        {
+          selector: 'BinaryExpression[operator="instanceof"]',
+          message: 'Values come from other realms and other copies of the package: ask js/core/identity.js (arrayKind, '
+            + 'isBytes, isMap, isRegExp, isError … of built-ins; hasBrand of our own).',
+        },
+        {
+          selector: 'BinaryExpression > MemberExpression[property.name="name"]'
+            + ' > MemberExpression[property.name="constructor"]',
+          message: "A class's name can be anything: ask js/core/identity.js (arrayKind, isPlain, hasBrand).",
+        },
+        {
+          selector: 'MemberExpression[property.name=/^(getPrototypeOf|isPrototypeOf)$/]',
+          message: 'Prototypes differ among realms: ask js/core/identity.js (isPlain).',
+        },
+      ],
+      'no-restricted-globals': ['error',
+        { name: 'structuredClone', message: 'jsdom lacks it: use copyOf of js/core/copy.js.' },
+        { name: 'TextEncoder', message: 'jsdom lacks it: use encodeUtf8 of js/core/utf8.js.' },
+        { name: 'TextDecoder', message: 'jsdom lacks it: use decodeUtf8 of js/core/utf8.js.' },
+      ],
+    },
+  },
+  {
+    files: ['js/core/identity.js'],
+    rules: { 'no-restricted-syntax': 'off' },
   },
   {
     files: ['web-demo/**', 'docs/**'],

@@ -2,6 +2,7 @@
  * Clips of sparse gradients, which TensorFlow applies to the slices before it sums those of one row: a clip inside the
  * kernels, which get the sums, would come too late. Everything is rounded to the type of the array it is called with.
  */
+import { arrayKind } from './core/identity.js';
 
 /** @typedef {Float32Array | Float64Array} Floats */
 
@@ -115,5 +116,5 @@ export function clipByGlobalNorm(values, limit, sum) {
  * @returns {(x: number) => number} rounding to their type
  */
 export function roundingOf(values) {
-  return values instanceof Float32Array ? Math.fround : (x) => x;
+  return arrayKind(values) === 'Float32Array' ? Math.fround : (x) => x;
 }

@@ -45,12 +45,22 @@ const getterOf = (prototype, name) => {
 };
 
 /**
+ * What all typed arrays inherit, asked past whatever a subclass, a realm or a Proxy would answer.
+ *
+ * @param {string | symbol} name of a property
+ * @returns {(array: unknown) => any}
+ */
+export function typedArrayGetter(name) {
+  return getterOf(Object.getPrototypeOf(Uint8Array.prototype), name);
+}
+
+/**
  * What kind of typed array it is: 'Float32Array', 'BigInt64Array' …, also of a subclass such as Node's Buffer;
  * undefined if it is none.
  *
  * @type {(value: unknown) => string | undefined}
  */
-export const arrayKind = /* @__PURE__ */ getterOf(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag);
+export const arrayKind = /* @__PURE__ */ typedArrayGetter(Symbol.toStringTag);
 
 /**
  * @param {unknown} value

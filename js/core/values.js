@@ -4,34 +4,18 @@
  * is read once.
  */
 import { array, integer, rangeError, typeError } from '../check.js';
-import { arrayKind, isTypedArray } from './identity.js';
+import { arrayKind, isTypedArray, typedArrayGetter } from './identity.js';
 
 /**
  * @typedef {Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array
  *   | Float32Array | Float64Array} TypedArray
  */
 
-/** @type {(name: string) => () => any} */
-const inheritedGetter = (name) => /** @type {() => any} */ (
-  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), name)?.get);
-const lengthGetter = inheritedGetter('length');
-const bufferGetter = inheritedGetter('buffer');
+/** How many numbers there are, 0 in a buffer that is detached. @type {(values: TypedArray) => number} */
+export const lengthOf = /* @__PURE__ */ typedArrayGetter('length');
 
-/**
- * @param {TypedArray} values
- * @returns {number} how many there are, 0 in a buffer that is detached
- */
-export function lengthOf(values) {
-  return lengthGetter.call(values);
-}
-
-/**
- * @param {TypedArray} values
- * @returns {ArrayBufferLike} where they lie
- */
-export function bufferOf(values) {
-  return bufferGetter.call(values);
-}
+/** Where the numbers lie. @type {(values: TypedArray) => ArrayBufferLike} */
+export const bufferOf = /* @__PURE__ */ typedArrayGetter('buffer');
 
 /**
  * @param {TypedArray} values
