@@ -12,14 +12,17 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
-  closeSync, fchmodSync, fsyncSync, lstatSync, openSync, readFileSync, realpathSync, renameSync, statSync, unlinkSync,
-  writeSync,
+  closeSync, fchmodSync, fchownSync, fstatSync, fsyncSync, lstatSync, openSync, readdirSync, readlinkSync, realpathSync,
+  renameSync, statSync, unlinkSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { show, typeError } from './check.js';
-import { isBytes, isUrl } from './core/identity.js';
+import { bytesOf } from './core/bytes.js';
+import { isUrl } from './core/identity.js';
+import { readAll, writeAll } from './files/parts.js';
+import { PARTS } from './safetensors.js';
 
 /** What a system call's failure means to somebody who saves a file. @type {Record<string, string>} */
 const REASONS = {
@@ -33,38 +36,51 @@ const REASONS = {
   ENOTDIR: 'a part of the path is no directory',
   EISDIR: 'the path is a directory',
   EIO: 'the device failed',
+  ELOOP: 'the symbolic link leads to itself',
+  ENAMETOOLONG: 'the name is longer than the system allows',
 };
+
+/** A temporary file that nobody has written to for so long was left by a process that was killed. */
+const ABANDONED_MS = 10 * 60 * 1000;
+
+/** How many symbolic links may lead to each other, as in Linux. */
+const MAX_LINKS = 40;
+
+/** The longest name of a file, in bytes: that of the common file systems. */
+const MAX_NAME = 255;
 
 /**
  * Writes a file atomically: into a temporary file of the same directory, which is flushed to the disk and then renamed.
  * Killed at any moment, the process leaves the old file or the new one, whole; at worst a temporary file besides, whose
- * name begins with that of the file and ends in `.tmp`. An existing file's permissions are kept, and a symbolic link is
- * followed.
+ * name begins with that of the file and ends in `.tmp`: a later save of the file removes it once it is ten minutes old.
+ * An existing file's permissions are kept, and its owner where the system permits; a symbolic link is followed, be it to
+ * a file that is not there yet. An optimizer's state is written from where it lies, without a copy of it.
  *
  * @param {string | URL} path
- * @param {Uint8Array | { save: (options: { variables: true }) => Uint8Array }} content bytes, or an optimizer, which is
- *   then saved with its variables
- * @throws {TypeError} for other arguments
+ * @param {Uint8Array | ArrayBuffer | { save: (options: { variables: true }) => Uint8Array }} content bytes, or an
+ *   optimizer, which is then saved with its variables
+ * @throws {TypeError} for other arguments, and bytes whose buffer is detached
  * @throws {Error} where the file cannot be written (disk full, no permission, directory missing …), with the system's
  *   `code` and the original error as `cause`; the old file is as it was and no temporary file is left. "Cannot be
  *   flushed to its directory" alone means that the new file is there, but may be lost with the power
  */
 export function saveFile(path, content) {
   const given = pathOf(path);
-  const bytes = bytesOf(content);
+  const parts = partsOf(content);
   const target = attempt('saved', given, () => followed(given));
   const folder = dirname(target);
+  const beginning = beginningOf(basename(target));
   // In the same directory: only within a file system is renaming atomic. At random: threads share the process's id, and
   // a container's next run has that of the one that was killed and left a file.
-  const temporary = join(folder, `${basename(target)}.${randomBytes(8).toString('hex')}.tmp`);
+  const temporary = join(folder, `${beginning}${randomBytes(8).toString('hex')}.tmp`);
   attempt('saved', given, () => {
-    const mode = existingMode(target);
+    const existing = existingFile(target);
     // 'wx' never writes through a file or link that somebody has put there.
-    const file = openSync(temporary, 'wx', mode ?? 0o666);
+    const file = openSync(temporary, 'wx', existing?.mode ?? 0o666);
     try {
       try {
-        if (mode !== undefined) fchmodSync(file, mode);
-        for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
+        if (existing) takeOver(file, existing);
+        for (const part of parts) writeAll(file, part);
         fsyncSync(file);
       } finally {
         closeSync(file);
@@ -75,6 +91,7 @@ export function saveFile(path, content) {
       throw error;
     }
   });
+  removeAbandoned(folder, beginning);
   attempt('flushed to its directory', given, () => syncFolder(folder));
 }
 
@@ -86,8 +103,14 @@ export function saveFile(path, content) {
  */
 export function loadFile(path) {
   const given = pathOf(path);
-  // Node hands out small files as parts of a shared pool, whose offsets do not suit typed arrays.
-  return attempt('loaded', given, () => new Uint8Array(readFileSync(given)));
+  return attempt('loaded', given, () => {
+    const file = openSync(given, 'r');
+    try {
+      return readAll(file, fstatSync(file).size);
+    } finally {
+      closeSync(file);
+    }
+  });
 }
 
 /**
@@ -103,28 +126,62 @@ function pathOf(path) {
 
 /**
  * @param {any} content
- * @returns {Uint8Array}
+ * @returns {Uint8Array[]} what the file consists of, one behind the other
  */
-function bytesOf(content) {
+function partsOf(content) {
+  if (typeof content?.[PARTS] === 'function') return content[PARTS]({ variables: true });
   const bytes = typeof content?.save === 'function' ? content.save({ variables: true }) : content;
-  if (!isBytes(bytes)) throw typeError('content', 'a Uint8Array or an optimizer', content);
-  return bytes;
+  return [bytesOf('content', bytes, 'a Uint8Array, an ArrayBuffer or an optimizer')];
 }
 
 /**
  * @param {string} path
- * @returns {string} where a symbolic link leads, so that it stays one
+ * @returns {string} where a symbolic link leads, so that it stays one, even if nothing is there yet
  */
 function followed(path) {
-  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink();
-  return isLink ? realpathSync(path) : path;
+  let target = path;
+  for (let count = 0; lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink(); count++) {
+    if (count === MAX_LINKS) throw Object.assign(new Error('too many symbolic links'), { code: 'ELOOP' });
+    target = resolve(realpathSync(dirname(target)), readlinkSync(target));
+  }
+  return target;
+}
+
+/**
+ * @param {string} name of a file
+ * @returns {string} how the names of its temporary files begin, so short that the rest of the name fits
+ */
+function beginningOf(name) {
+  const room = MAX_NAME - '.0123456789abcdef.tmp'.length;
+  let beginning = name;
+  while (Buffer.byteLength(beginning) > room) beginning = [...beginning].slice(0, -1).join('');
+  return `${beginning}.`;
+}
+
+/**
+ * Removes what processes that were killed have left. It is of no importance whether it can be done.
+ *
+ * @param {string} folder
+ * @param {string} beginning of the names of temporary files
+ */
+function removeAbandoned(folder, beginning) {
+  try {
+    for (const name of readdirSync(folder)) {
+      if (!name.startsWith(beginning) || !/^[\da-f]{16}\.tmp$/.test(name.slice(beginning.length))) continue;
+      const path = join(folder, name);
+      const stats = lstatSync(path, { throwIfNoEntry: false });
+      if (stats?.isFile() && Date.now() - stats.mtimeMs > ABANDONED_MS) unlinkSync(path);
+    }
+  } catch {
+    // The folder may not be read, or the file not be removed: the new file is there all the same.
+  }
 }
 
 /**
  * @param {string} path
- * @returns {number | undefined} the permissions of the file that is there
+ * @returns {{ mode: number, uid: number, gid: number } | undefined} permissions and owner of the file that is there
  */
-function existingMode(path) {
+function existingFile(path) {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return undefined;
   // Renaming onto another kind of file would fail only later, or replace a device.
@@ -132,7 +189,36 @@ function existingMode(path) {
     const code = stats.isDirectory() ? 'EISDIR' : 'EINVAL';
     throw Object.assign(new Error('it is no regular file'), { code });
   }
-  return stats.mode & 0o7777;
+  return { mode: stats.mode & 0o7777, uid: stats.uid, gid: stats.gid };
+}
+
+/**
+ * Gives a file the owner and the permissions of another. Only a system's administrator may give files away, and others
+ * only to groups of their own: what is not permitted is left.
+ *
+ * @param {number} file
+ * @param {{ mode: number, uid: number, gid: number }} existing
+ */
+function takeOver(file, { mode, uid, gid }) {
+  const own = fstatSync(file);
+  const hasOwner = (own.uid === uid && own.gid === gid) || permitted(() => fchownSync(file, uid, gid));
+  if (!hasOwner) permitted(() => fchownSync(file, own.uid, gid));
+  // Last, for a change of the owner takes permissions away. What runs as its owner must not begin to run as another.
+  fchmodSync(file, hasOwner ? mode : mode & 0o777);
+}
+
+/**
+ * @param {() => void} action
+ * @returns {boolean} whether the system has permitted it
+ */
+function permitted(action) {
+  try {
+    action();
+    return true;
+  } catch (error) {
+    if (['EPERM', 'EACCES', 'EINVAL', 'ENOSYS', 'ENOTSUP'].includes(String(/** @type {any} */ (error).code))) return false;
+    throw error;
+  }
 }
 
 /**

@@ -7,6 +7,7 @@
  * without a typed array of their own (8-bit and 4-bit floats, complex numbers).
  */
 
+import { bytesOf } from './core/bytes.js';
 import { arrayKind, isMap, tagOf } from './core/identity.js';
 import { decodeUtf8, encodeUtf8 } from './core/utf8.js';
 
@@ -58,6 +59,35 @@ const arrayOfDtype = {
 /** @type {string[]} */
 const dtypes = Object.keys(arrayOfDtype);
 
+/** The key of the metadata in a header, which no tensor can have. */
+const METADATA = '__metadata__';
+
+/** How long a header may be, in bytes: Python's limit, so that a header cannot exhaust memory. */
+const MAX_HEADER = 100_000_000;
+
+/** How long a name may be, in bytes, so that many of them fit into a header. */
+const MAX_NAME = 65_535;
+
+/**
+ * The method by which `saveFile` asks an optimizer, of this copy of the package or another, for what `save` returns, in
+ * parts: the beginning of the file, and then tensors where they lie, as they are until the optimizer is used again.
+ */
+export const PARTS = Symbol.for('rmsprop-wasm.saveParts');
+
+/**
+ * @param {string} what has the name, for the message
+ * @param {string} name
+ * @returns {string} the same
+ * @throws {RangeError} if no tensor in a file can be called so
+ */
+export function checkTensorName(what, name) {
+  const isSavable = name !== METADATA && !/\p{Surrogate}/u.test(name) && encodeUtf8(name).length <= MAX_NAME;
+  if (isSavable) return name;
+  const shown = JSON.stringify(name.length > 50 ? `${name.slice(0, 50)}…` : name);
+  throw new RangeError(`${what} must be a name that a file can have: at most ${MAX_NAME} bytes of UTF-8, without half of a `
+    + `surrogate pair, and not ${METADATA}; got ${shown} of ${name.length} characters`);
+}
+
 /**
  * Reads a file that this package, Python's safetensors or an enemy wrote.
  *
@@ -65,16 +95,36 @@ const dtypes = Object.keys(arrayOfDtype);
  * @returns {{ tensors: Map<string, Safetensor>, metadata: Record<string, string> }} the tensors in the order of their
  *   data. `data` is a view on `bytes` where its alignment permits (always in a file that Python or `writeSafetensors`
  *   wrote, at the start of its buffer), else a copy.
- * @throws {TypeError} when `bytes` is neither a Uint8Array nor an ArrayBuffer
+ * @throws {TypeError} when `bytes` is neither a Uint8Array nor an ArrayBuffer, or detached
  * @throws {RangeError} when they are not a well-formed file
  */
 export function readSafetensors(bytes) {
   expectKind('file', bytes, ['Uint8Array', 'ArrayBuffer']);
-  const file = /** @type {Uint8Array<ArrayBuffer>} */ (kindOf(bytes) === 'ArrayBuffer' ? new Uint8Array(bytes) : bytes);
+  const file = bytesOf('safetensors: file', bytes);
   const headerLength = file.subarray(0, 8).reduceRight((high, byte) => high * 256 + byte, 0);
-  const limit = Math.min(file.length - 8, 100_000_000); // Python's, so that a header cannot exhaust memory
+  const limit = Math.min(file.length - 8, MAX_HEADER);
   expect(headerLength <= limit, 'header length', `at most ${limit}`, headerLength);
-  const { __metadata__: metadata, ...members } = parseHeader(file.slice(8, 8 + headerLength));
+  const content = file.subarray(8 + headerLength);
+  const { entries, metadata } = readHeader(file.slice(8, 8 + headerLength), content.length);
+  /** @type {Map<string, Safetensor>} */
+  const tensors = new Map();
+  for (const [name, { dtype, shape, data_offsets: offsets }] of entries) {
+    const Data = arrayOfDtype[/** @type {SafetensorDtype} */ (dtype)];
+    const size = Data.BYTES_PER_ELEMENT;
+    const raw = content.subarray(...offsets);
+    const data = raw.byteOffset % size ? new Uint8Array(raw) : raw;
+    tensors.set(name, { dtype, shape, data: new Data(data.buffer, data.byteOffset, data.byteLength / size) });
+  }
+  return { tensors, metadata };
+}
+
+/**
+ * @param {Uint8Array} header
+ * @param {number} length of the data behind it, in bytes
+ * @returns {{ entries: [string, any][], metadata: Record<string, string> }} checked, in the order of their data
+ */
+function readHeader(header, length) {
+  const { [METADATA]: metadata, ...members } = parseHeader(header);
   expect(areStrings(metadata ?? {}), 'metadata', 'strings', metadata); // null is none, for Python too
 
   const entries = Object.entries(members);
@@ -86,21 +136,14 @@ export function readSafetensors(bytes) {
   // By begin + end, which orders all that do not overlap, empty ones too.
   entries.sort(([, { data_offsets: [a, b] }], [, { data_offsets: [c, d] }]) => a + b - c - d);
 
-  const content = file.subarray(8 + headerLength);
-  /** @type {Map<string, Safetensor>} */
-  const tensors = new Map();
   let end = 0;
   for (const [name, { dtype, shape, data_offsets: offsets }] of entries) {
-    const Data = arrayOfDtype[/** @type {SafetensorDtype} */ (dtype)];
-    const size = Data.BYTES_PER_ELEMENT;
+    const size = arrayOfDtype[/** @type {SafetensorDtype} */ (dtype)].BYTES_PER_ELEMENT;
     const expected = `${[end, end += shape.reduce(multiply, size)]}`;
     expect(`${offsets}` === expected, `tensor "${name}"`, `at data_offsets ${expected}`, offsets);
-    const raw = content.subarray(...offsets); // shorter where the file ends too early, which is refused below
-    const data = raw.byteOffset % size ? new Uint8Array(raw) : raw;
-    tensors.set(name, { dtype, shape, data: new Data(data.buffer, data.byteOffset, data.byteLength / size) });
   }
-  expect(end === content.length, 'data length', end, content.length);
-  return { tensors, metadata: metadata ?? {} };
+  expect(end === length, 'data length', end, length);
+  return { entries, metadata: metadata ?? {} };
 }
 
 /**
@@ -125,6 +168,32 @@ export function readSafetensors(bytes) {
  * ```
  */
 export function writeSafetensors(tensors, metadata) {
+  return joined(safetensorsParts(tensors, metadata));
+}
+
+/**
+ * @param {readonly Uint8Array[]} parts of a file
+ * @returns {Uint8Array<ArrayBuffer>} the file
+ */
+export function joined(parts) {
+  const file = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    file.set(part, at);
+    at += part.length;
+  }
+  return file;
+}
+
+/**
+ * What `writeSafetensors` writes, without a copy of the data.
+ *
+ * @param {ReadonlyMap<string, SafetensorInput> | Readonly<Record<string, SafetensorInput>>} tensors
+ * @param {Readonly<Record<string, string>>} [metadata]
+ * @returns {Uint8Array[]} the beginning of the file, and then views of the tensors' data
+ * @throws {TypeError | RangeError} as `writeSafetensors`
+ */
+export function safetensorsParts(tensors, metadata) {
   expectKind('tensors', tensors, ['Map', 'Object']);
   expect(areStrings(metadata), 'metadata', 'strings', metadata, TypeError);
   const pairs = kindOf(tensors) === 'Map' ? [.../** @type {Map<string, any>} */ (tensors)] : Object.entries(tensors);
@@ -134,28 +203,37 @@ export function writeSafetensors(tensors, metadata) {
     expectKind('name', name, ['String']);
     const Data = arrayOfDtype[/** @type {SafetensorDtype} */ (dtype)];
     expectKind(`tensor "${name}"`, data, [Data?.name ?? `array of ${dtypes}`]);
-    // Python orders by dtype, then by the bytes of the name.
-    const key = String.fromCharCode(dtypes.indexOf(dtype), ...encodeUtf8(name));
-    return /** @type {const} */ ([key, name, data, { dtype, ...fields }]);
+    const { buffer, byteOffset, byteLength } = data;
+    return { order: dtypes.indexOf(dtype), key: encodeUtf8(name), name, fields: { dtype, ...fields },
+      bytes: new Uint8Array(buffer, byteOffset, byteLength) };
   });
-  entries.sort(([a], [b]) => a < b ? -1 : 1);
+  // Python orders by dtype, then by the bytes of the name.
+  entries.sort((a, b) => a.order - b.order || compared(a.key, b.key));
 
   let end = 0;
-  const members = entries.map(([, name, data, fields]) =>
-    `${JSON.stringify(name)}:${JSON.stringify({ ...fields, data_offsets: [end, end += data.byteLength] })}`);
-  if (metadata) members.unshift(`"__metadata__":${JSON.stringify(metadata)}`);
+  const members = entries.map(({ name, bytes, fields }) =>
+    `${JSON.stringify(name)}:${JSON.stringify({ ...fields, data_offsets: [end, end += bytes.length] })}`);
+  if (metadata) members.unshift(`"${METADATA}":${JSON.stringify(metadata)}`);
   const header = encodeUtf8(`{${members}}`);
 
-  let at = (header.length + 15) & ~7; // where the data begins: behind 8 bytes and the header, and aligned to 8
-  const file = new Uint8Array(at + end).fill(0x20, 8, at);
-  new Uint32Array(file.buffer, 0, 1)[0] = at - 8;
-  file.set(header, 8);
-  for (const [, , data] of entries) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
-  }
-  readSafetensors(file); // refuses what could not be read back
-  return file;
+  const at = (header.length + 15) & ~7; // where the data begins: behind 8 bytes and the header, and aligned to 8
+  const head = new Uint8Array(at).fill(0x20, 8);
+  new Uint32Array(head.buffer, 0, 1)[0] = at - 8;
+  head.set(header, 8);
+  expect(at - 8 <= MAX_HEADER, 'header length', `at most ${MAX_HEADER}`, at - 8);
+  readHeader(head.subarray(8), end); // refuses what could not be read back
+  return [head, ...entries.map(({ bytes }) => bytes)];
+}
+
+/**
+ * @param {Uint8Array} a
+ * @param {Uint8Array} b
+ * @returns {number} negative where a comes first
+ */
+function compared(a, b) {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return a[i] - b[i];
+  return a.length - b.length;
 }
 
 /**

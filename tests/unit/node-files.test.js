@@ -132,7 +132,7 @@ test('other arguments are refused', (t) => {
   const folder = folderFor(t);
   const path = join(folder, 'file');
   writeFileSync(path, 'old');
-  assertRefused(folder, path, 'text', { name: 'TypeError', message: 'content must be a Uint8Array or an optimizer, got "text"' });
+  assertRefused(folder, path, 'text', { name: 'TypeError', message: 'content must be a Uint8Array, an ArrayBuffer or an optimizer, got "text"' });
   assertRefused(folder, path, null, { name: 'TypeError', message: /content must be/ });
   assertRefused(folder, path, { save: () => 3 }, { name: 'TypeError', message: /content must be/ });
   assertRefused(folder, path, { save() { throw new Error('not now'); } }, { message: 'not now' });
