@@ -3,8 +3,8 @@
  * whose counters also list the slots, in the order in which they were made. A new optimizer makes them in that order.
  */
 import { array, knownOptions, ofType, rangeError, show, typeError } from './check.js';
-import { keysOf, matchState, openState, saveState } from './checkpoint.js';
-import { isBytes } from './core/identity.js';
+import { keysOf, matchState, namingHint, openState, stateParts } from './checkpoint.js';
+import { bytesOf } from './core/bytes.js';
 import { checkVariables } from './core/variables.js';
 
 /** @typedef {import('./tensor.js').Tensor} Tensor */
@@ -21,41 +21,44 @@ import { checkVariables } from './core/variables.js';
 /**
  * @param {string} dialect
  * @param {readonly (Slot & { tensor: Tensor })[]} slots in the order in which they were made
- * @param {object} rest
- * @param {object} rest.config JSON-safe
- * @param {Record<string, unknown>} rest.counters
- * @param {boolean} rest.variables whether the weights are saved too
- * @returns {Uint8Array} the file
+ * @param {import('./checkpoint.js').Rest} rest
+ * @returns {Uint8Array[]} the file in parts, see `PARTS` of safetensors.js
  */
-export function saveGrowing(dialect, slots, { config, counters, variables: withVariables }) {
+export function growingParts(dialect, slots, { config, counters, variables: withVariables }) {
   const variables = [...new Set(slots.map(({ variable }) => variable))];
   const keys = keysOf(variables);
   const places = slots.map(({ variable, name }) => [keys[variables.indexOf(variable)], name]);
   const state = stateOf(variables, slots, ({ tensor }) => tensor);
   const all = { ...counters, slots: places };
-  return saveState(dialect, state, { config, counters: all, variables: withVariables });
+  return stateParts(dialect, state, { config, counters: all, variables: withVariables });
 }
 
 /**
  * Reads a file. Nothing is written.
  *
  * @param {string} dialect
- * @param {Uint8Array} bytes
+ * @param {Uint8Array | ArrayBuffer} bytes
  * @param {readonly Variable[]} variables that may have slots in it
  * @param {readonly Slot[]} existing what the file must have
  * @returns {Plan}
  * @throws {TypeError | RangeError} if it is no such file, or one of other variables, shapes or slots
  */
 export function readGrowing(dialect, bytes, variables, existing) {
-  // A copy: slots are made before it is written, and memory that grows detaches views of it.
-  const { tensors, counters } = openState(dialect, isBytes(bytes) ? bytes.slice() : bytes);
+  // A copy of what lies in linear memory: slots are made before it is written, and growing detaches views of it.
+  const file = bytesOf('bytes', bytes);
+  const isLinear = variables.some((variable) => variable?.memory?.buffer === file.buffer);
+  const { tensors, counters } = openState(dialect, isLinear ? file.slice() : file);
   if (variables.length) checkVariables(variables);
   const keys = keysOf(variables);
   const slots = array('slots of the checkpoint', counters.slots).map((place) => {
     const [key, name] = array('slots of the checkpoint', place);
     ofType('slots of the checkpoint', name, 'string');
     const variable = variables[keys.indexOf(key)];
-    if (!variable) throw rangeError('variables', `with one named ${show(key)}, as in the checkpoint`, keys.join());
+    if (!variable) {
+      const error = rangeError('variables', `with one named ${show(key)}, as in the checkpoint`, keys.join());
+      error.message += namingHint([key, ...keys]);
+      throw error;
+    }
     return { variable, name };
   });
   for (const { variable, name } of existing) {

@@ -4,12 +4,14 @@
  * the engines'.
  */
 import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { checkCounter, checkRate } from './checkpoint.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, checkPool, constants } from './engine.js';
 import { buffersBefore, callLoss, setAll } from './core/gradients.js';
-import { readGrowing, saveGrowing, savesVariables } from './growing-checkpoint.js';
+import { growingParts, readGrowing, savesVariables } from './growing-checkpoint.js';
 import { checkHyperparameter, configOf } from './keras-options.js';
 import { camelCase, snakeCase } from './naming.js';
+import { PARTS, joined } from './safetensors.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
 import {
@@ -295,7 +297,7 @@ export class RMSprop {
       throw new RangeError(`setWeights of optimizer ${show(this.name)} got a weight list of length ${given.length}, but`
         + ` the optimizer was expecting ${expected.length} weights`);
     }
-    setAll('weights', expected, isShort ? [0, ...given] : given);
+    setAll('weights', expected, isShort ? [0, ...given] : given, [checkCounter]);
   }
 
   /** @returns {string[]} in the order in which they came: rms, momentum, mg; [] before the first update */
@@ -471,6 +473,14 @@ export class RMSprop {
    * @throws {RangeError} if two tensors would have one name
    */
   save(options = {}) {
+    return joined(this[PARTS](options));
+  }
+
+  /**
+   * @param {{ variables?: boolean }} [options]
+   * @returns {Uint8Array[]} what `save` returns, in parts
+   */
+  [PARTS](options = {}) {
     this.#ready('save');
     const variables = savesVariables('save', options);
     const { name, decay, centered } = this.#fixed;
@@ -483,14 +493,14 @@ export class RMSprop {
       has_weights: this.#hasWeights,
       ...(typeof learningRate === 'number' && { learning_rate: learningRate }),
     };
-    return saveGrowing(DIALECT, this.#made(), { config, counters, variables });
+    return growingParts(DIALECT, this.#made(), { config, counters, variables });
   }
 
   /**
    * Takes over the state of a file, and the weights if it has them; slots that are missing are made. Hyperparameters
    * other than a number for the rate stay those of the constructor.
    *
-   * @param {Uint8Array} bytes what `save` returned, by an optimizer with the same slots
+   * @param {Uint8Array | ArrayBuffer} bytes what `save` returned, by an optimizer with the same slots
    * @param {object} [options]
    * @param {readonly Variable[]} [options.variables] those of the file, matched by their names; those of one name in
    *   the order in which they were first updated. Default those that have slots: a new optimizer has none.
@@ -502,9 +512,9 @@ export class RMSprop {
     const variables = array('variables', options.variables ?? [...this.#slots.keys()]);
     const { counters, slots, weights } = readGrowing(DIALECT, bytes, variables, this.#made());
     const { iterations, has_weights: hasWeights, learning_rate: rate } = counters;
-    integer('iterations of the checkpoint', iterations, 0, 2 ** 31 - 1);
+    checkCounter('iterations of the checkpoint', iterations);
     ofType('has_weights of the checkpoint', hasWeights, 'boolean');
-    if (rate !== undefined) finite('learning_rate of the checkpoint', rate);
+    if (rate !== undefined) checkRate('learning_rate of the checkpoint', rate);
     const names = this.#specs().map(({ name }) => name);
     const updated = new Set(slots.filter(({ name }) => names.includes(name)).map(({ variable }) => variable));
     const own = [...updated].filter(() => hasWeights).flatMap((variable) => names.map((name) => ({ variable, name })));

@@ -2,10 +2,12 @@
  * Dynamic loss scaling around an optimizer, as Keras 3's LossScaleOptimizer has it.
  */
 import { finite, integer, knownOptions, ofType, show, typeError } from './check.js';
+import { checkCounter, checkRate, checkScale } from './checkpoint.js';
 import { gradientsOf, setFirst, unzip } from './core/gradients.js';
 import { KERAS_STEP, OWN } from './keras/step.js';
 import { autoName, camelCase } from './naming.js';
 import { RMSprop } from './rmsprop.js';
+import { PARTS, joined } from './safetensors.js';
 import { scalars } from './tensor.js';
 
 /** @typedef {import('./core/gradients.js').Gradient} Gradient */
@@ -64,7 +66,7 @@ export class LossScaleOptimizer {
     }
     knownOptions('LossScaleOptimizer', options, ['initialScale', 'dynamicGrowthSteps', 'name']);
     const { initialScale = 2 ** 15, dynamicGrowthSteps = 2000, name } = options;
-    this.#initialScale = finite('initialScale', initialScale);
+    this.#initialScale = checkScale('initialScale', finite('initialScale', initialScale));
     this.#dynamicGrowthSteps = integer('dynamicGrowthSteps', dynamicGrowthSteps, 0);
     this.#name = ofType('name', name ?? autoName('loss_scale_optimizer'), 'string');
     const { keras, state } = innerOptimizer[KERAS_STEP]();
@@ -241,7 +243,8 @@ export class LossScaleOptimizer {
    */
   setWeights(weights) {
     this.#step.check('setWeights');
-    setFirst('weights', this.variables, weights);
+    const checks = [checkCounter, checkRate, checkCounter, checkScale, ...this.#state.checks];
+    setFirst('weights', this.variables, weights, checks);
   }
 
   /**
@@ -250,6 +253,14 @@ export class LossScaleOptimizer {
    * @returns {Uint8Array} the inner optimizer's state, the scale and its counter
    */
   save(options) {
+    return joined(this[PARTS](options));
+  }
+
+  /**
+   * @param {{ variables?: boolean }} [options]
+   * @returns {Uint8Array[]} what `save` returns, in parts
+   */
+  [PARTS](options) {
     this.#step.check('save');
     const counters = { step_counter: this.stepCounter, dynamic_scale: this.dynamicScale };
     return this.#state.save(options, counters, (config) => this.#config(config));
@@ -258,7 +269,7 @@ export class LossScaleOptimizer {
   /**
    * Takes over the state of a file; see `RMSprop.load`.
    *
-   * @param {Uint8Array} bytes what `save` returned
+   * @param {Uint8Array | ArrayBuffer} bytes what `save` returned
    * @throws {TypeError | RangeError} if it is anything else; nothing is written then
    */
   load(bytes) {
@@ -266,10 +277,8 @@ export class LossScaleOptimizer {
     let counters = {};
     this.#step.check('load');
     this.#state.load(bytes, (found) => {
-      integer('step_counter of the checkpoint', found.step_counter, 0, 2 ** 31 - 1);
-      if (typeof found.dynamic_scale !== 'number') {
-        throw typeError('dynamic_scale of the checkpoint', 'a number', found.dynamic_scale);
-      }
+      checkCounter('step_counter of the checkpoint', found.step_counter);
+      checkScale('dynamic_scale of the checkpoint', found.dynamic_scale);
       counters = found;
     });
     this.#counter.data[0] = counters.step_counter;
@@ -298,11 +307,15 @@ export class LossScaleOptimizer {
   #follow(wasFinite) {
     const grows = wasFinite && this.stepCounter === this.#dynamicGrowthSteps - 1;
     this.#counter.data[0] = wasFinite && !grows ? this.stepCounter + 1 : 0;
-    if (!wasFinite) this.#scale.data[0] *= 0.5;
+    // Not to zero, by which nothing can be unscaled ever again.
+    if (!wasFinite) this.#scale.data[0] = Math.max(this.#scale.data[0] * 0.5, SMALLEST_SCALE);
     if (grows) this.#scale.data[0] *= 2;
     this.#keras.scaleBy(this.dynamicScale);
   }
 }
+
+/** The smallest positive float32. */
+const SMALLEST_SCALE = 2 ** -149;
 
 /** What Keras's base class takes and this optimizer refuses, for the inner one has it. */
 const INNER_OPTIONS = [

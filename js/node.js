@@ -10,6 +10,7 @@
  *
  * An entry of its own, since it needs Node's modules, which browsers do not have.
  */
+import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import {
   closeSync, fchmodSync, fchownSync, fstatSync, fsyncSync, lstatSync, openSync, readdirSync, readlinkSync, realpathSync,
@@ -53,8 +54,8 @@ const MAX_NAME = 255;
  * Writes a file atomically: into a temporary file of the same directory, which is flushed to the disk and then renamed.
  * Killed at any moment, the process leaves the old file or the new one, whole; at worst a temporary file besides, whose
  * name begins with that of the file and ends in `.tmp`: a later save of the file removes it once it is ten minutes old.
- * An existing file's permissions are kept, and its owner where the system permits; a symbolic link is followed, be it to
- * a file that is not there yet. An optimizer's state is written from where it lies, without a copy of it.
+ * An existing file's permissions are kept, and its owner where the system permits; a symbolic link is followed, be it
+ * to a file that is not there yet. An optimizer's state is written from where it lies, without a copy of it.
  *
  * @param {string | URL} path
  * @param {Uint8Array | ArrayBuffer | { save: (options: { variables: true }) => Uint8Array }} content bytes, or an
@@ -216,8 +217,9 @@ function permitted(action) {
     action();
     return true;
   } catch (error) {
-    if (['EPERM', 'EACCES', 'EINVAL', 'ENOSYS', 'ENOTSUP'].includes(String(/** @type {any} */ (error).code))) return false;
-    throw error;
+    const { code = '' } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (!['EPERM', 'EACCES', 'EINVAL', 'ENOSYS', 'ENOTSUP'].includes(code)) throw error;
+    return false;
   }
 }
 

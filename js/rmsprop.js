@@ -12,6 +12,7 @@ import { KerasState } from './keras/state.js';
 import { KERAS_STEP, KerasStep, OWN, exclusionOf } from './keras/step.js';
 import { checkOptions, generationOf, revive, withRule } from './keras-options.js';
 import { autoName, camelCase } from './naming.js';
+import { PARTS, joined } from './safetensors.js';
 import { isVariable } from './tensor.js';
 
 /** @typedef {import('./abort.js').AbortOptions} AbortOptions */
@@ -344,6 +345,14 @@ export class RMSprop {
    * @throws {RangeError} if the optimizer is not built
    */
   save(options) {
+    return joined(this[PARTS](options));
+  }
+
+  /**
+   * @param {{ variables?: boolean }} [options]
+   * @returns {Uint8Array[]} what `save` returns, in parts
+   */
+  [PARTS](options) {
     this.#step.check('save');
     return this.#state.save(options);
   }
@@ -352,7 +361,8 @@ export class RMSprop {
    * Takes over the state of a file, and the weights if it has them. Hyperparameters other than a number for the rate
    * stay those of the constructor.
    *
-   * @param {Uint8Array} bytes what `save` returned, by an optimizer with the same slots and variables of the same names
+   * @param {Uint8Array | ArrayBuffer} bytes what `save` returned, by an optimizer with the same slots and variables of
+   *   the same names
    * @throws {TypeError | RangeError} if it is anything else, or the optimizer is not built; nothing is written then
    */
   load(bytes) {

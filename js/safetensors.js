@@ -84,8 +84,8 @@ export function checkTensorName(what, name) {
   const isSavable = name !== METADATA && !/\p{Surrogate}/u.test(name) && encodeUtf8(name).length <= MAX_NAME;
   if (isSavable) return name;
   const shown = JSON.stringify(name.length > 50 ? `${name.slice(0, 50)}…` : name);
-  throw new RangeError(`${what} must be a name that a file can have: at most ${MAX_NAME} bytes of UTF-8, without half of a `
-    + `surrogate pair, and not ${METADATA}; got ${shown} of ${name.length} characters`);
+  const expectation = `${MAX_NAME} bytes of UTF-8 at most, without half of a surrogate pair, and not ${METADATA}`;
+  throw new RangeError(`${what} must be a name for a file: ${expectation}; got ${shown} of ${name.length} characters`);
 }
 
 /**
@@ -101,6 +101,7 @@ export function checkTensorName(what, name) {
 export function readSafetensors(bytes) {
   expectKind('file', bytes, ['Uint8Array', 'ArrayBuffer']);
   const file = bytesOf('safetensors: file', bytes);
+  expect(file.length >= 8, 'file', 'at least 8 bytes long', file.length);
   const headerLength = file.subarray(0, 8).reduceRight((high, byte) => high * 256 + byte, 0);
   const limit = Math.min(file.length - 8, MAX_HEADER);
   expect(headerLength <= limit, 'header length', `at most ${limit}`, headerLength);

@@ -8,27 +8,22 @@
  * the same in Python.
  */
 import { ofType, rangeError, show, typeError } from './check.js';
-import { FORMAT } from './checkpoint.js';
-import { isBytes, isPlain, isTypedArray } from './core/identity.js';
-import { readSafetensors, writeSafetensors } from './safetensors.js';
+import { FORMAT, numberFromJson, numberToJson } from './checkpoint.js';
+import { bytesOf } from './core/bytes.js';
+import { arrayKind, isPlain } from './core/identity.js';
+import { shapeOfArray, shaped } from './core/shaped.js';
+import { checkTensorName, readSafetensors, writeSafetensors } from './safetensors.js';
 import { isTensor } from './tensor.js';
 
 /** How deep a tree may be nested: far below where recursion ends. */
 export const MAX_DEPTH = 100;
 
-/** The shapes of arrays that know more than their length. @type {WeakMap<object, readonly number[]>} */
-const shapes = new WeakMap();
-
 /**
- * @template {object} T
- * @param {T} array
- * @param {readonly number[]} shape in which it is to be saved
- * @returns {T} the array
+ * The types of arrays from files whose class does not tell them: F16, BF16 and BOOL.
+ *
+ * @type {WeakMap<object, import('./safetensors.js').SafetensorDtype>}
  */
-export function shaped(array, shape) {
-  shapes.set(array, [...shape]);
-  return array;
-}
+const dtypes = new WeakMap();
 
 /**
  * @param {string} dialect
@@ -45,13 +40,12 @@ export function writeStateDict(dialect, tree) {
 
 /**
  * @param {string} dialect
- * @param {Uint8Array} bytes of `writeStateDict`
- * @returns {any} the tree, whose tensors are flat typed arrays of their own
+ * @param {Uint8Array | ArrayBuffer} bytes of `writeStateDict`
+ * @returns {any} the tree, whose tensors are typed arrays of their own with a `shape`
  * @throws {TypeError | RangeError} if it is anything else
  */
 export function readStateDict(dialect, bytes) {
-  if (!isBytes(bytes)) throw typeError('bytes', 'a Uint8Array', bytes);
-  const { tensors, metadata } = readSafetensors(bytes);
+  const { tensors, metadata } = readSafetensors(bytesOf('bytes', bytes));
   for (const [key, expected] of Object.entries({ ...FORMAT, dialect })) {
     if (metadata[key] !== expected) throw rangeError(`${key} of the file`, show(expected), metadata[key]);
   }
@@ -66,7 +60,9 @@ export function readStateDict(dialect, bytes) {
     const tensor = tensors.get(name);
     if (tensor === undefined || used.has(name)) throw rangeError('tree of the file', 'one with each tensor once', name);
     used.add(name);
-    return shaped(tensor.data.slice(), tensor.shape);
+    const data = shaped(tensor.data.slice(), tensor.shape);
+    dtypes.set(data, tensor.dtype);
+    return data;
   });
   if (used.size !== tensors.size) {
     const unused = [...tensors.keys()].find((name) => !used.has(name));
@@ -84,16 +80,14 @@ export function readStateDict(dialect, bytes) {
 function encode(node, path, tensors) {
   const where = path.join('.') || 'tree';
   if (path.length > MAX_DEPTH) throw rangeError(where, `nested at most ${MAX_DEPTH} deep`, path.length);
-  if (isTensor(node) || isTypedArray(node)) {
-    const { data, shape } = isTensor(node) ? node : { data: node, shape: shapes.get(node) ?? [node.length] };
+  if (isTensor(node) || arrayKind(node) !== undefined) {
+    const { data, shape } = isTensor(node) ? node : { data: node, shape: shapeOfArray(node) };
     if (tensors.has(where)) throw rangeError('keys', 'such that files can tell tensors apart', where);
-    tensors.set(where, { shape, data: /** @type {any} */ (data) });
+    const dtype = dtypes.get(node);
+    tensors.set(checkTensorName('key', where), { shape, data: /** @type {any} */ (data), ...(dtype && { dtype }) });
     return { $tensor: where };
   }
-  if (typeof node === 'number') {
-    const isJson = Number.isFinite(node) && !Object.is(node, -0);
-    return isJson ? node : { $number: Object.is(node, -0) ? '-0' : String(node) };
-  }
+  if (typeof node === 'number') return numberToJson(node);
   if (node === null || typeof node === 'string' || typeof node === 'boolean') return node;
   if (Array.isArray(node)) return node.map((child, i) => encode(child, [...path, `${i}`], tensors));
   if (!isPlain(node)) {
@@ -117,6 +111,6 @@ function decode(node, depth, tensorOf) {
   if (Array.isArray(node)) return node.map((child) => decode(child, depth + 1, tensorOf));
   const keys = Object.keys(node);
   if (keys.length === 1 && keys[0] === '$tensor') return tensorOf(node.$tensor);
-  if (keys.length === 1 && keys[0] === '$number') return Number(node.$number);
+  if (keys.length === 1 && keys[0] === '$number') return numberFromJson(node);
   return Object.fromEntries(keys.map((key) => [key, decode(node[key], depth + 1, tensorOf)]));
 }

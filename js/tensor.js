@@ -6,6 +6,7 @@ import { arrayKind, brandOf, hasBrand, isTypedArray } from './core/identity.js';
 import { bufferOf, checkShape, copyOf, flatValues, lengthOf, shapeOf, sizeOf } from './core/values.js';
 import { Memory, countTensor, isMemory } from './memory.js';
 import { autoName } from './naming.js';
+import { checkTensorName } from './safetensors.js';
 
 /** @typedef {'float32' | 'float64' | 'int32'} DType */
 /** @typedef {Float32Array | Float64Array | Int32Array} TensorData */
@@ -255,7 +256,7 @@ export class Variable extends Tensor {
    * @throws {TypeError | RangeError} for one of the wrong kind
    */
   constructor(memory, dtype, shape, name, trainable = true, constraint, byteOffset) {
-    ofType('name', name, 'string');
+    checkTensorName('name', ofType('name', name, 'string'));
     ofType('trainable', trainable, 'boolean');
     if (constraint !== undefined) ofType('constraint', constraint, 'function');
     super(memory, dtype, shape, byteOffset);

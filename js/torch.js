@@ -406,8 +406,9 @@ export function save(object) {
 }
 
 /**
- * @param {Uint8Array} bytes what `save` returned, here or in Python
- * @returns {any} the object again; its tensors are flat typed arrays
+ * @param {Uint8Array | ArrayBuffer} bytes what `save` returned, here or in Python
+ * @returns {any} the object again; its tensors are typed arrays with a property `shape`, which `variable`,
+ *   `loadStateDict` and `save` heed
  * @throws {TypeError | RangeError} if it is anything else
  */
 export function load(bytes) {

@@ -7,10 +7,11 @@ import { buffersBefore, callLoss, setAll } from './core/gradients.js';
 import { arrayKind } from './core/identity.js';
 import { checkVariables } from './core/variables.js';
 import { Engine, checkPool, constants } from './engine.js';
-import { readGrowing, saveGrowing, savesVariables } from './growing-checkpoint.js';
+import { growingParts, readGrowing, savesVariables } from './growing-checkpoint.js';
 import { locked } from './lock.js';
 import { isShared } from './memory.js';
 import { snakeCase } from './naming.js';
+import { PARTS, joined } from './safetensors.js';
 import { describe, disposedError, isIndexedSlices, isTensor, tensorAt, zerosOf } from './tensor.js';
 import { checkIsVariable, checkUpdates, constrain, gradLossArguments, updatesOf } from './updates.js';
 
@@ -293,6 +294,14 @@ export class RMSPropOptimizer {
    * @throws {TypeError | RangeError} for other options, and if two tensors would have one name
    */
   save(options = {}) {
+    return joined(this[PARTS](options));
+  }
+
+  /**
+   * @param {{ variables?: boolean, globalStep?: Tensor | null }} [options]
+   * @returns {Uint8Array[]} what `save` returns, in parts
+   */
+  [PARTS](options = {}) {
     this.#ready('save');
     const variables = savesVariables('save', options, ['globalStep']);
     const { globalStep } = options;
@@ -303,14 +312,14 @@ export class RMSPropOptimizer {
     });
     const config = { name: this.#name, ...Object.fromEntries(numbers), centered: this.#centered };
     const counters = globalStep == null ? {} : { global_step: globalStep.data[0] };
-    return saveGrowing(DIALECT, this.#made(), { config, counters, variables });
+    return growingParts(DIALECT, this.#made(), { config, counters, variables });
   }
 
   /**
    * Takes over the state of a file, and the weights if it has them; slots that are missing are made. Hyperparameters
    * stay those of the constructor.
    *
-   * @param {Uint8Array} bytes what `save` returned, by an optimizer with the same slots
+   * @param {Uint8Array | ArrayBuffer} bytes what `save` returned, by an optimizer with the same slots
    * @param {object} [options]
    * @param {readonly Variable[]} [options.variables] those of the file, matched by their names; those of one name in
    *   the order in which they were first updated. Default those that have slots: a new optimizer has none.

@@ -126,13 +126,15 @@ export function callLoss(lossAndGradients, variables, ...rest) {
  * @param {string} name what messages call the values
  * @param {readonly Tensor[]} tensors
  * @param {readonly (Values | Tensor)[]} values at least as many
+ * @param {readonly ((name: string, value: unknown) => unknown)[]} [checks] of the numbers that the first values are
  * @throws {Error | TypeError | RangeError} if one does not fit or a tensor is disposed; nothing is written then
  */
-export function setAll(name, tensors, values) {
+export function setAll(name, tensors, values, checks = []) {
   for (const tensor of tensors) if (tensor.isDisposed) throw disposedError(tensor);
   const buffers = new Set(tensors.map(({ memory }) => memory.buffer));
   const checked = tensors.map((tensor, i) => {
     const flat = tensor.checked(`${name}[${i}]`, values[i]);
+    checks[i]?.(`${name}[${i}]`, flat[0]);
     return buffers.has(bufferOf(flat)) ? copyOf(flat) : flat;
   });
   tensors.forEach((tensor, i) => tensor.data.set(checked[i]));
@@ -144,10 +146,11 @@ export function setAll(name, tensors, values) {
  * @param {string} name
  * @param {readonly Tensor[]} tensors
  * @param {readonly (Values | Tensor)[]} values at most as many
+ * @param {Parameters<typeof setAll>[3]} [checks]
  * @throws {Error | TypeError | RangeError} see `setAll`
  */
-export function setFirst(name, tensors, values) {
+export function setFirst(name, tensors, values, checks) {
   const { length } = array(name, values);
   if (length > tensors.length) throw rangeError(name, `at most ${tensors.length} arrays`, values);
-  setAll(name, tensors.slice(0, length), values);
+  setAll(name, tensors.slice(0, length), values, checks);
 }

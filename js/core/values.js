@@ -5,6 +5,7 @@
  */
 import { array, integer, rangeError, typeError } from '../check.js';
 import { arrayKind, isTypedArray, typedArrayGetter } from './identity.js';
+import { shapeOfArray } from './shaped.js';
 
 /**
  * @typedef {Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array
@@ -50,7 +51,7 @@ export function sizeOf(shape) {
  * @returns {readonly number[]} the lengths along the first element of each level
  */
 export function shapeOf(values) {
-  if (isTypedArray(values)) return [lengthOf(values)];
+  if (isTypedArray(values)) return shapeOfArray(values, lengthOf(values));
   return Array.isArray(values) ? [values.length, ...shapeOf(values[0])] : [];
 }
 

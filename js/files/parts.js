@@ -11,6 +11,8 @@ const MAX_PART = 2 ** 30;
 const MORE = 2 ** 16;
 
 /**
+ * Writes bytes from where a file is to be continued.
+ *
  * @param {number} file open for writing
  * @param {Uint8Array} bytes
  * @param {number} [limit] bytes per call

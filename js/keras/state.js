@@ -1,8 +1,8 @@
 /**
  * The state of an optimizer with Keras's options as lists of arrays, and as a file.
  */
-import { finite, integer, knownOptions, ofType, rangeError, typeError } from '../check.js';
-import { readState, saveState } from '../checkpoint.js';
+import { knownOptions, ofType, rangeError, typeError } from '../check.js';
+import { checkCounter, checkRate, readState, stateParts } from '../checkpoint.js';
 import { setAll, setFirst } from '../core/gradients.js';
 import { arrayKind } from '../core/identity.js';
 import { configOf } from '../keras-options.js';
@@ -35,6 +35,11 @@ export class KerasState {
     return [...(this.#isOld ? counters.slice(0, 1) : counters), ...slots];
   }
 
+  /** @returns {((name: string, value: unknown) => number)[]} of the numbers that `variables` begin with */
+  get checks() {
+    return !this.#isOld && this.#ground.rate !== undefined ? [checkCounter, checkRate] : [checkCounter];
+  }
+
   get #dialect() {
     return this.#isOld ? 'keras-2.11' : 'keras';
   }
@@ -57,7 +62,7 @@ export class KerasState {
    */
   setWeights(weights) {
     this.#ground.built();
-    setFirst('weights', this.variables, weights);
+    setFirst('weights', this.variables, weights, this.checks);
   }
 
   /** @returns {Float32Array} all weights, one after the other */
@@ -89,7 +94,7 @@ export class KerasState {
    * @param {{ variables?: boolean }} [options]
    * @param {Record<string, number>} [more] counters
    * @param {(config: object) => object} [around] the config of whoever wraps the optimizer
-   * @returns {Uint8Array} the file
+   * @returns {Uint8Array[]} the file in parts, see `PARTS` of safetensors.js
    */
   save(options = {}, more = {}, around = (config) => config) {
     knownOptions('save', options, ['variables']);
@@ -97,13 +102,13 @@ export class KerasState {
     const { calls, rate, state } = this.#ground;
     this.#ground.built();
     const counters = { iteration: calls, learning_rate: rate, ...more };
-    return saveState(this.#dialect, state, { config: around(this.config(false)), counters, variables });
+    return stateParts(this.#dialect, state, { config: around(this.config(false)), counters, variables });
   }
 
   /**
    * Takes over the state of a file.
    *
-   * @param {Uint8Array} bytes what `save` returned
+   * @param {Uint8Array | ArrayBuffer} bytes what `save` returned
    * @param {(counters: Record<string, any>) => void} [check] gets all counters before anything is written, and throws
    *   if they are none of its own
    */
@@ -112,8 +117,8 @@ export class KerasState {
     const { counters, targets, values } = readState(this.#dialect, this.#ground.state, bytes);
     check?.(counters);
     const { iteration, learning_rate: rate } = counters;
-    integer('iteration of the checkpoint', iteration, 0, 2 ** 31 - 1);
-    if (rate !== undefined) finite('learning_rate of the checkpoint', rate);
+    checkCounter('iteration of the checkpoint', iteration);
+    if (rate !== undefined) checkRate('learning_rate of the checkpoint', rate);
     const [iterationTensor, ...rates] = rate === undefined ? this.#ground.counters.slice(0, 1) : this.#ground.counters;
     setAll('checkpoint', [iterationTensor, ...targets, ...rates], [iteration, ...values, rate]);
   }

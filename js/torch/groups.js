@@ -4,8 +4,9 @@
  */
 import { array, editDistance, finite, integer, ofType, rangeError, show, typeError } from '../check.js';
 import { copyOf } from '../core/copy.js';
+import { isTypedArray } from '../core/identity.js';
+import { shapeOfArray, shaped } from '../core/shaped.js';
 import { camelCase, snakeCase } from '../naming.js';
-import { shaped } from '../state-dict.js';
 import { describe, disposedError, isTensor, isVariable } from '../tensor.js';
 
 /** @typedef {import('../tensor.js').Tensor} Tensor */
@@ -353,7 +354,8 @@ const DATA = {
   expectation: 'numbers, text, arrays or plain objects',
   copyOwn(name, value) {
     if (typeof value === 'function' || typeof value === 'symbol') throw typeError(name, DATA.expectation, value);
-    return isTensor(value) ? shaped(value.data.slice(), value.shape) : undefined;
+    if (isTensor(value)) return shaped(value.data.slice(), value.shape);
+    return isTypedArray(value) ? shaped(value.slice(), shapeOfArray(value)) : undefined;
   },
 };
 

@@ -1,7 +1,7 @@
 /** Averages of weights, as `torch.optim.swa_utils` has them. */
 import { finite, integer, knownOptions, ofType, rangeError } from '../check.js';
 import { cos } from '../math.js';
-import { shaped } from '../state-dict.js';
+import { shaped } from '../core/shaped.js';
 import { disposedError, variable } from '../tensor.js';
 import { checkStrategy } from './cycles.js';
 import { checkParams } from './groups.js';

@@ -31,8 +31,8 @@ const path = [
 
 testTable('node', surfaceOf(node), {
   'saveFile': {
-    args: [path, [...kind('content', 'a Uint8Array or an optimizer', [], { required: true }),
-      bad('one that gives no bytes', { save: () => 3 }, TypeError, 'content must be a Uint8Array or an optimizer, got Object'),
+    args: [path, [...kind('content', 'a Uint8Array, an ArrayBuffer or an optimizer', [], { required: true }),
+      bad('one that gives no bytes', { save: () => 3 }, TypeError, 'content must be a Uint8Array, an ArrayBuffer or an optimizer, got 3'),
       bad('one that throws', { save() { throw mine; } }, Mine, 'mine')]],
     call: (_, ...given) => /** @type {Any} */ (node.saveFile)(...given), good: (w) => [w.file, Uint8Array.of(2)],
   },

@@ -156,12 +156,12 @@ const weightsTail = [
 ];
 
 const bytes = [
-  ...kind('bytes', 'a Uint8Array', [], { required: true }),
+  ...kind('bytes', 'a Uint8Array or an ArrayBuffer', [], { required: true }),
   bad('no file', new Uint8Array(20), RangeError, /^safetensors: header must be JSON with unique keys and plain integers, got ""$/),
-  bad('an empty file', new Uint8Array(0), RangeError, /^safetensors: header length must be at most -8, got 0$/),
+  bad('an empty file', new Uint8Array(0), RangeError, /^safetensors: file must be at least 8 bytes long, got 0$/),
   bad('a file of others', () => writeSafetensors({}), RangeError, 'format of the checkpoint must be "rmsprop-wasm", got undefined'),
   bad('a file of other slots', () => checkpointOf({ momentum: 0 }), RangeError,
-    /^"a\/average" in the checkpoint must be F32 of shape \[3\], got undefined$/),
+    /^"a\/average" in the checkpoint must be F32 of shape \[3\], got undefined: the file has "a\/velocity", "b\/velocity", and /),
   bad('a file of other shapes', () => checkpointOf({ momentum: 0.9, centered: true, useEma: true }, [1]), RangeError,
     /^"a\/average" in the checkpoint must be F32 of shape \[3\], got "F32 of shape \[1\]"$/),
   bad('a file cut short', () => checkpointOf({}).slice(0, -1), RangeError, /^safetensors: /),
@@ -545,7 +545,7 @@ const tensors = {
     args: [[
       ...kind('safetensors: file', 'Uint8Array or ArrayBuffer', [],
         { required: true, say: (name, expectation) => new RegExp(`^${name} must be ${expectation}, got "`) }),
-      bad('an empty file', new Uint8Array(), RangeError, 'safetensors: header length must be at most -8, got 0'),
+      bad('an empty file', new Uint8Array(), RangeError, 'safetensors: file must be at least 8 bytes long, got 0'),
     ]],
     call: (_, given) => readSafetensors(given), good: () => [writeSafetensors({})],
   },

@@ -84,7 +84,7 @@ export function stateFiles(dialect) {
   const file = (/** @type {string} */ tree, tensors = {}) =>
     writeSafetensors(tensors, { format: 'rmsprop-wasm', format_version: '1', dialect, tree });
   return [
-    bad('an empty file', new Uint8Array(0), RangeError, 'safetensors: header length must be at most -8, got 0'),
+    bad('an empty file', new Uint8Array(0), RangeError, 'safetensors: file must be at least 8 bytes long, got 0'),
     bad('a file cut short', () => own({ x: new Float32Array(3) }).slice(0, -1), RangeError, /^safetensors: /),
     bad('a file of others', () => writeSafetensors({}), RangeError, 'format of the file must be "rmsprop-wasm", got undefined'),
     bad('a file of another dialect', () => other({}), RangeError,

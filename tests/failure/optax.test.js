@@ -183,7 +183,7 @@ const rows = {
     args: [[bad('a disposed state', (w) => w.goneState, Error, 'state is disposed'),
       bad('another state', (w) => w.plainState, RangeError, /^state must be an object with the keys \[count,nu\], got "/),
       bad('no state', 7, TypeError, 'state must be of type number, got Object')],
-    [...kind('bytes', 'a Uint8Array', [], { required: true }), ...stateFiles('optax'),
+    [...kind('bytes', 'a Uint8Array or an ArrayBuffer', [], { required: true }), ...stateFiles('optax'),
       bad('a file of another state', (w) => optax.saveState(w.plainState), RangeError,
         /^state must be an object with the keys \[count,nu,mu,trace\], got "count,nu"$/),
       bad('a file of other parameters', (w) => optax.saveState({ ...w.content(), nu: { x: w.long.data, y: w.gy } }), RangeError,

@@ -127,8 +127,8 @@ const files = (/** @type {string} */ dialect, /** @type {(options: object) => An
   };
   const [a, b] = [[1, 2, 3], [[4, 5]]];
   return [
-    ...kind('bytes', 'a Uint8Array', [], { required: true }),
-    bad('an empty file', new Uint8Array(0), RangeError, 'safetensors: header length must be at most -8, got 0'),
+    ...kind('bytes', 'a Uint8Array or an ArrayBuffer', [], { required: true }),
+    bad('an empty file', new Uint8Array(0), RangeError, 'safetensors: file must be at least 8 bytes long, got 0'),
     bad('a file cut short', () => file({ a, b }).slice(0, -1), RangeError, /^safetensors: /),
     bad('a file of others', () => writeSafetensors({}), RangeError, 'format of the checkpoint must be "rmsprop-wasm", got undefined'),
     bad('a file of another optimizer', () => {

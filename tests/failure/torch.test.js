@@ -172,7 +172,7 @@ const rows = {
   },
   'save': { args: [[...unsaved, bad('a disposed tensor', (w) => ({ x: w.goneTensor }), Error, 'tensor of shape [3] is disposed')]],
     call: (_, given) => torch.save(given), good: (w) => [w.it.stateDict()], reads: true },
-  'load': { args: [[...kind('bytes', 'a Uint8Array', [], { required: true }), ...stateFiles('torch')]],
+  'load': { args: [[...kind('bytes', 'a Uint8Array or an ArrayBuffer', [], { required: true }), ...stateFiles('torch')]],
     call: (_, given) => torch.load(given), good: (w) => [torch.save(w.it.stateDict())], reads: true },
   'RMSprop#stateDict': {
     args: [], call: ({ it }) => it.stateDict(), reads: true,

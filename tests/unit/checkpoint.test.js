@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RMSprop, readSafetensors, schedules, variable, writeSafetensors } from 'rmsprop-wasm';
+import { LossScaleOptimizer, RMSprop, readSafetensors, schedules, variable, writeSafetensors } from 'rmsprop-wasm';
 
 const CONFIGURATIONS = {
   plain: {},
@@ -89,7 +89,7 @@ test('a file that does not fit is refused, and nothing is written', () => {
   /** @type {[Uint8Array, RegExp][]} */
   const cases = [
     [other({ 'w/velocity': null, w: null }), /"w\/velocity" in the checkpoint must be F32 of shape \[2\], got undefined/],
-    [other({ 'w/average': two }), /the checkpoint must be 3 tensors, got ".*w\/average.*"/],
+    [other({ 'w/average': two }), /the checkpoint must be 3 tensors, got 4: .*no place for "w\/average"/],
     [other({ 'w/velocity': { shape: [1, 2], data: new Float32Array(2) } }), /"w\/velocity" in the checkpoint must be F32 of shape \[2\], got "F32 of shape \[1,2\]"/],
     [other({ 'w/momentum': { shape: [2], data: new Float64Array(2) } }), /"w\/momentum" in the checkpoint must be F32 of shape \[2\], got "F64/],
     [other({}, { format: 'pt' }), /format of the checkpoint must be "rmsprop-wasm", got "pt"/],
@@ -106,6 +106,107 @@ test('a file that does not fit is refused, and nothing is written', () => {
     assert.throws(() => optimizer.load(bytes), message);
     assert.deepEqual(state(), before);
   }
+});
+
+test('an error names what the file has, what was looked for, and says when names are missing', () => {
+  const built = (/** @type {any} */ options, /** @type {(string | undefined)[]} */ names) => {
+    const optimizer = new RMSprop(options);
+    optimizer.build(names.map((name) => variable([1, 2], { name })));
+    return optimizer;
+  };
+  const load = (/** @type {RMSprop} */ from, /** @type {RMSprop} */ into, options = {}) => () => into.load(from.save(options));
+  const [plain, both] = [['x'], ['x', 'y']].map((names) => () => built({}, names));
+  assert.throws(load(built({ momentum: 0.9 }, ['x']), plain()), {
+    name: 'RangeError',
+    message: 'the checkpoint must be 1 tensors, got 2: the file has "x/momentum", "x/velocity", and "x/velocity" was looked '
+      + 'for; this optimizer has no place for "x/momentum" (are its options the same?)',
+  });
+  assert.throws(load(both(), plain()), /the file has "x\/velocity", "y\/velocity", and "x\/velocity" was looked for; .*no place for "y\/velocity"/);
+  assert.throws(load(both(), plain(), { variables: true }), /and "x", "x\/velocity" was looked for; .*no place for "y", "y\/velocity"/);
+  assert.throws(load(plain(), both()), /"y\/velocity" in the checkpoint must be F32 of shape \[2\], got undefined: the file has "x\/velocity", and/);
+  assert.throws(load(built({}, [undefined]), built({}, [undefined])), /name your variables, variable\(values, \{ name \}\)/);
+  assert.throws(() => plain().load(new Uint8Array(0)), /file must be at least 8 bytes long, got 0/);
+});
+
+test('numbers of a file are checked as those of a constructor', () => {
+  const make = () => {
+    const optimizer = new LossScaleOptimizer(new RMSprop());
+    optimizer.apply([[1, 1]], [variable([1, 2], { name: 'w' })]);
+    return optimizer;
+  };
+  const optimizer = make();
+  const { tensors, metadata } = readSafetensors(optimizer.save());
+  const counters = JSON.parse(metadata.counters);
+  const load = (/** @type {object} */ changes) => () => optimizer.load(writeSafetensors(tensors, {
+    ...metadata, counters: JSON.stringify({ ...counters, ...changes }),
+  }));
+  const number = (/** @type {number} */ value) => ({ $number: String(value) });
+  /** @type {[string, any[]][]} */
+  const refused = [
+    ['learning_rate', [1e39, -1e39, number(NaN), number(Infinity), null, '1', {}, { $number: 'x' }]],
+    ['dynamic_scale', [0, -1, 1e-320, 1e-46, 1e308, 3.5e38, number(NaN), number(-Infinity), null, '1']],
+    ['iteration', [-5, 0.5, 2 ** 31, number(NaN), number(Infinity), number(-0.5), null]],
+    ['step_counter', [-1, 1.5, 2 ** 31, number(NaN), null]],
+  ];
+  const state = () => [optimizer.dynamicScale, ...optimizer.getWeights().map((list) => [...list])];
+  const before = state();
+  for (const [name, values] of refused) {
+    for (const value of values) {
+      assert.throws(load({ [name]: value }), new RegExp(`Error: ${name} of the checkpoint must be `), JSON.stringify(value));
+      assert.deepEqual(state(), before);
+    }
+  }
+  const largest = 2 ** 31 - 1;
+  const reachable = [{ dynamic_scale: number(Infinity) }, { dynamic_scale: 2 ** -149 }, { iteration: largest }, { learning_rate: 3e38 }];
+  for (const changes of reachable) {
+    load(changes)();
+    const bytes = optimizer.save();
+    optimizer.load(bytes);
+    assert.deepEqual(optimizer.save(), bytes);
+  }
+});
+
+test('numbers of setWeights are checked as those of a constructor, and nothing is written', () => {
+  const inner = new RMSprop();
+  const optimizer = new LossScaleOptimizer(inner);
+  optimizer.apply([[1, 1]], [variable([1, 2], { name: 'w' })]);
+  const weights = optimizer.getWeights();
+  const changed = (/** @type {number} */ place, /** @type {number} */ value) =>
+    weights.map((list, i) => (i === place ? [value] : list));
+  for (const [place, values] of /** @type {[number, number[]][]} */ ([
+    [0, [-5, NaN, 0.5]], [1, [NaN, Infinity, 1e39]], [2, [-1, NaN]], [3, [0, 1e-320, 1e308, NaN, -1]], [4, [-5]], [5, [NaN, 1e39]],
+  ])) {
+    for (const value of values) {
+      assert.throws(() => optimizer.setWeights(changed(place, value)), new RegExp(`Error: weights\\[${place}\\] must be `), `${value}`);
+      assert.deepEqual(optimizer.getWeights(), weights);
+    }
+  }
+  assert.throws(() => inner.setWeights([0, NaN]), /^RangeError: weights\[1\] must be a finite number, got NaN/);
+  optimizer.setWeights(changed(3, Infinity));
+  assert.equal(optimizer.dynamicScale, Infinity);
+});
+
+test('a scale that steps have made infinite or tiny can be saved and loaded', () => {
+  for (const [gradient, initialScale, expected] of /** @type {const} */ ([[1, 2 ** 127, Infinity], [NaN, 2 ** -149, 2 ** -149]])) {
+    const make = () => new LossScaleOptimizer(new RMSprop(), { initialScale, dynamicGrowthSteps: 1 });
+    const [first, second] = [make(), make()];
+    first.apply([[gradient]], [variable([1], { name: 'w' })]);
+    assert.equal(first.dynamicScale, expected);
+    second.build([variable([1], { name: 'w' })]);
+    second.load(first.save({ variables: true }));
+    assert.equal(second.dynamicScale, expected);
+    assert.deepEqual(second.getWeights(), first.getWeights());
+  }
+});
+
+test('a name that no file can have is refused where it is given', () => {
+  for (const name of ['__metadata__', 'half \ud800', '\udc00', 'n'.repeat(140_000), 'é'.repeat(40_000)]) {
+    assert.throws(() => variable([1], { name }), /^RangeError: name must be a name for a file: 65535 bytes of UTF-8 at most, /);
+  }
+  const name = `${'é'.repeat(20_000)}\u{1f600}`;
+  const optimizer = new RMSprop();
+  optimizer.apply([[1]], [variable([1], { name })]);
+  assert.equal(readSafetensors(optimizer.save({ variables: true })).tensors.get(name)?.shape.join(), '1');
 });
 
 test('two tensors never share a name', () => {

@@ -128,7 +128,7 @@ test('a refused call changes nothing', () => {
     ['a fractional iteration', () => call.setWeights([[0.5]]), RangeError, /^weights\[0\] must be an integer in/],
     ['a rate of another kind', () => { call.learningRate = '0.1'; }, TypeError, /^learningRate must be a finite number, schedule or callback, got "0.1"$/],
     ['an unknown option of save', () => call.save({ variable: true }), TypeError, /^save has no option "variable"; did you mean "variables"\?$/],
-    ['bytes of another kind', () => call.load('x'), TypeError, /^bytes must be a Uint8Array, got "x"$/],
+    ['bytes of another kind', () => call.load('x'), TypeError, /^bytes must be a Uint8Array or an ArrayBuffer, got "x"$/],
     ['bytes that are no checkpoint', () => call.load(new Uint8Array(20)), RangeError, /./],
     ['no function for withAverages', () => call.withAverages(1), TypeError, /^fn must be of type function, got 1$/],
   ];

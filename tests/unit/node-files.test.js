@@ -5,14 +5,18 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import {
-  chmodSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync,
+  chmodSync, chownSync, closeSync, lstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync,
+  statSync, symlinkSync, utimesSync, writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { RMSprop, readSafetensors, variable } from 'rmsprop-wasm';
+import { LossScaleOptimizer, RMSprop, readSafetensors, variable } from 'rmsprop-wasm';
+import * as legacyFacade from 'rmsprop-wasm/legacy';
 import { loadFile, saveFile } from 'rmsprop-wasm/node';
+import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
+import { readAll, writeAll } from '../../js/files/parts.js';
 
 /**
  * @param {import('node:test').TestContext} t
@@ -39,6 +43,23 @@ test('an optimizer goes to disk and comes back with its variables; bytes are tak
   assert.deepEqual(readdirSync(join(path, '..')), ['run.safetensors']);
 });
 
+test('every optimizer is saved in parts, the bytes of its save', (t) => {
+  const path = join(folderFor(t), 'run.safetensors');
+  const w = () => variable([1, 2, 3], { name: 'w' });
+  const [keras, scaled] = [new RMSprop({ momentum: 0.5 }), new LossScaleOptimizer(new RMSprop({ centered: true }))];
+  for (const optimizer of [keras, scaled]) optimizer.apply([[1, 2, 3]], [w()]);
+  const [legacy, v1] = [new legacyFacade.RMSprop({ momentum: 0.5 }), new RMSPropOptimizer({ learningRate: 1 })];
+  for (const optimizer of [legacy, v1]) optimizer.applyGradients([[[1, 2, 3], w()]]);
+  for (const optimizer of [keras, scaled, legacy, v1]) {
+    const bytes = optimizer.save({ variables: true });
+    const save = t.mock.method(/** @type {any} */ (optimizer), 'save');
+    saveFile(path, optimizer);
+    assert.equal(save.mock.callCount(), 0, 'the state was copied');
+    assert.deepEqual(loadFile(path), bytes);
+    optimizer.load(/** @type {any} */ (bytes.buffer));
+  }
+});
+
 test('permissions and symbolic links stay', { skip: process.platform === 'win32' && 'Windows has neither' }, (t) => {
   const folder = folderFor(t);
   const [path, link] = [join(folder, 'file'), join(folder, 'link')];
@@ -49,6 +70,89 @@ test('permissions and symbolic links stay', { skip: process.platform === 'win32'
   assert.ok(lstatSync(link).isSymbolicLink());
   assert.equal(readFileSync(path, 'latin1'), 'new');
   assert.equal(statSync(path).mode & 0o777, 0o640);
+});
+
+test('files are written and read in parts of any size, also where a file does not say how long it is', (t) => {
+  const path = join(folderFor(t), 'file');
+  const bytes = Uint8Array.from({ length: 200_000 }, (_, i) => (i * i) % 251);
+  for (const limit of [1000, 4096, 65_536, 199_999, 200_000, 200_001]) {
+    const written = openSync(path, 'w');
+    writeAll(written, bytes, limit);
+    closeSync(written);
+    assert.deepEqual(new Uint8Array(readFileSync(path)), bytes);
+    for (const size of [200_000, 0, 1, 150_000, 300_000]) {
+      const read = openSync(path, 'r');
+      const all = readAll(read, size, limit);
+      closeSync(read);
+      assert.deepEqual([all.length, all.buffer.byteLength], [200_000, 200_000]);
+      assert.deepEqual(all, bytes, `${size} ${limit}`);
+    }
+  }
+});
+
+test('an ArrayBuffer is taken; bytes whose buffer is detached are refused, and the old file stays', (t) => {
+  const folder = folderFor(t);
+  const path = join(folder, 'file');
+  saveFile(path, Uint8Array.of(1, 2).buffer);
+  assert.deepEqual([...loadFile(path)], [1, 2]);
+  const bytes = Uint8Array.of(3);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  for (const detached of [bytes, bytes.buffer, { save: () => bytes }]) {
+    assertRefused(folder, path, detached, { name: 'TypeError', message: /^content must be .* that is not detached/ });
+  }
+});
+
+test('a name may be as long as the system allows, and no longer', (t) => {
+  const folder = folderFor(t);
+  for (const name of ['a'.repeat(255), `${'é'.repeat(127)}a`, `a${'é'.repeat(127)}`, '😀'.repeat(63)]) {
+    saveFile(join(folder, name), Uint8Array.of(4));
+    assert.deepEqual(readdirSync(folder), [name]);
+    assert.deepEqual([...loadFile(join(folder, name))], [4]);
+    rmSync(join(folder, name));
+  }
+  assertRefused(folder, join(folder, 'a'.repeat(256)), Uint8Array.of(4), { code: 'ENAMETOOLONG' });
+});
+
+test('a link to a file that is not there yet makes it; one that leads to itself is refused', {
+  skip: process.platform === 'win32' && 'Windows lets not everybody make links',
+}, (t) => {
+  const folder = folderFor(t);
+  mkdirSync(join(folder, 'sub'));
+  symlinkSync('sub/second', join(folder, 'first'));
+  symlinkSync('../file', join(folder, 'sub/second'));
+  saveFile(join(folder, 'first'), Uint8Array.of(5));
+  assert.deepEqual([...loadFile(join(folder, 'file'))], [5]);
+  assert.ok(lstatSync(join(folder, 'first')).isSymbolicLink() && lstatSync(join(folder, 'sub/second')).isSymbolicLink());
+  assert.deepEqual(readdirSync(folder).sort(), ['file', 'first', 'sub']);
+  symlinkSync('loop', join(folder, 'loop'));
+  assert.throws(() => saveFile(join(folder, 'loop'), Uint8Array.of(1)), { code: 'ELOOP', message: /leads to itself/ });
+  symlinkSync('none/file', join(folder, 'nowhere'));
+  assert.throws(() => saveFile(join(folder, 'nowhere'), Uint8Array.of(1)), { code: 'ENOENT' });
+});
+
+test('the owner of a file stays where the system permits it', {
+  skip: process.getuid?.() !== 0 && 'only root may give files away',
+}, (t) => {
+  const path = join(folderFor(t), 'file');
+  writeFileSync(path, 'old');
+  chownSync(path, 65534, 65533);
+  chmodSync(path, 0o4750);
+  saveFile(path, Uint8Array.of(6));
+  const { uid, gid, mode } = statSync(path);
+  assert.deepEqual([uid, gid, mode & 0o7777, ...loadFile(path)], [65534, 65533, 0o4750, 6]);
+});
+
+test('a save removes what killed processes have left of the same file, once it is old', (t) => {
+  const folder = folderFor(t);
+  const old = new Date(Date.now() - 3_600_000);
+  const [left, young, ofAnother, ofTheUser] = ['file.0123456789abcdef.tmp', 'file.fedcba9876543210.tmp',
+    'file2.0123456789abcdef.tmp', 'file.notes.tmp'];
+  for (const name of [left, young, ofAnother, ofTheUser]) {
+    writeFileSync(join(folder, name), 'cut');
+    if (name !== young) utimesSync(join(folder, name), old, old);
+  }
+  saveFile(join(folder, 'file'), Uint8Array.of(7));
+  assert.deepEqual(readdirSync(folder).sort(), ['file', young, ofAnother, ofTheUser].sort());
 });
 
 test('killed at a random moment, the old or the new file is there, whole', async (t) => {
@@ -132,7 +236,9 @@ test('other arguments are refused', (t) => {
   const folder = folderFor(t);
   const path = join(folder, 'file');
   writeFileSync(path, 'old');
-  assertRefused(folder, path, 'text', { name: 'TypeError', message: 'content must be a Uint8Array, an ArrayBuffer or an optimizer, got "text"' });
+  assertRefused(folder, path, 'text', {
+    name: 'TypeError', message: 'content must be a Uint8Array, an ArrayBuffer or an optimizer, got "text"',
+  });
   assertRefused(folder, path, null, { name: 'TypeError', message: /content must be/ });
   assertRefused(folder, path, { save: () => 3 }, { name: 'TypeError', message: /content must be/ });
   assertRefused(folder, path, { save() { throw new Error('not now'); } }, { message: 'not now' });

@@ -235,7 +235,7 @@ test('a file that lies is refused with what was expected and what came', () => {
 
   /** @type {[string, Uint8Array, RegExp][]} */
   const lies = [
-    ['no bytes', new Uint8Array(0), /^safetensors: header length must be at most -8, got 0$/],
+    ['no bytes', new Uint8Array(0), /^safetensors: file must be at least 8 bytes long, got 0$/],
     ['header length beyond the file', Uint8Array.from([255, 255, 255, 255, 255, 255, 255, 255, 123, 125]),
       /^safetensors: header length must be at most 2, got 18446744073709552000$/],
     ['header a byte too long', file('{}').fill(3, 0, 1), /^safetensors: header length must be at most 2, got 3$/],

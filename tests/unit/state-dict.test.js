@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { readSafetensors, variable, writeSafetensors } from 'rmsprop-wasm';
 import { RMSprop as LegacyRMSprop } from 'rmsprop-wasm/legacy';
 import * as optax from 'rmsprop-wasm/optax';
-import { load, save } from 'rmsprop-wasm/torch';
+import { RMSprop, load, save } from 'rmsprop-wasm/torch';
 import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
 
 /** @typedef {any} Any */
@@ -26,6 +26,33 @@ test('tensors keep their shape and are named by their place', () => {
   assert.deepEqual([...tensors].map(([name, { shape }]) => [name, shape]), [['model.w', [2, 2]], ['state.0.v', [1]]]);
   assert.equal(metadata.tree, '{"model":{"w":{"$tensor":"model.w"}},"state":[{"v":{"$tensor":"state.0.v"}}]}');
   assert.deepEqual(readSafetensors(save(load(bytes))), readSafetensors(bytes));
+});
+
+test('arrays of a file carry their shapes and types, and variable, loadStateDict and save heed them', () => {
+  const w = variable([[1, 2], [3, 4]], { name: 'w' });
+  const optimizer = new RMSprop([w], { momentum: 0.5 });
+  w.gradient = [[1, 1], [1, 1]];
+  optimizer.step();
+  const bytes = save({ model: { w }, optimizer: optimizer.stateDict() });
+  const loaded = load(/** @type {any} */ (bytes.buffer));
+  assert.deepEqual(loaded.model.w.shape, [2, 2]);
+  assert.deepEqual(loaded.optimizer.state[0].square_avg.shape, [2, 2]);
+  assert.deepEqual(save(loaded), bytes);
+  const again = variable(loaded.model.w, { name: 'w' });
+  assert.deepEqual(again.shape, [2, 2]);
+  const other = new RMSprop([again], { momentum: 0.5 });
+  other.loadStateDict(loaded.optimizer);
+  assert.deepEqual(save({ model: { w: again }, optimizer: other.stateDict() }), bytes);
+  // What an array knows can be wrong.
+  loaded.model.w.shape = [3];
+  for (const call of [() => variable(loaded.model.w), () => save(loaded)]) {
+    assert.throws(call, { name: 'RangeError', message: /^shape of the array must be of 4 numbers, got "\[3\]"/ });
+  }
+  const halves = writeSafetensors({
+    b: { dtype: 'BF16', shape: [1, 2], data: Uint16Array.of(1, 2) }, i: { shape: [2, 1], data: BigInt64Array.of(1n, -1n) },
+    t: { dtype: 'BOOL', shape: [1], data: Uint8Array.of(1) },
+  }, { ...readSafetensors(bytes).metadata, tree: '{"b":{"$tensor":"b"},"i":{"$tensor":"i"},"t":{"$tensor":"t"}}' });
+  assert.deepEqual(readSafetensors(save(load(halves))).tensors, readSafetensors(halves).tensors);
 });
 
 test('what no file can hold is refused, and so is what no file should say', () => {
