@@ -33,7 +33,7 @@
  * package compute numbers: hand the rate to the function that is compiled, and take it as `learningRate: () => rate`.
  */
 import { knownOptions, ofType, rangeError, typeError } from './check.js';
-import { isBytes } from './core/identity.js';
+import { isArrayBuffer, isBytes } from './core/identity.js';
 import { ARRAYS, checkJax, isConcrete, mapArrays } from './jax-arrays.js';
 import { isKernelState, kernelPath, saveKernelState } from './jax-kernel.js';
 import { operationsPath, saveOperationsState } from './jax-operations.js';
@@ -104,7 +104,7 @@ export function rmsprop(jax, options) {
     step: (/** @type {any} */ grads, /** @type {any} */ state, /** @type {any} */ params) =>
       pathOf(state).step(grads, state, params),
     restore: (/** @type {any} */ params, /** @type {any} */ saved) =>
-      pathFor(params).restore(params, isBytes(saved) ? readStateDict('optax', saved) : saved),
+      pathFor(params).restore(params, isBytes(saved) || isArrayBuffer(saved) ? readStateDict('optax', saved) : saved),
   });
 }
 

@@ -19,7 +19,8 @@
  * This package depends on neither. Whoever opens files of strangers relies on these libraries.
  */
 import { array, knownOptions, ofType, rangeError, typeError } from './check.js';
-import { isBytes, isMap } from './core/identity.js';
+import { bytesOf } from './core/bytes.js';
+import { isMap } from './core/identity.js';
 import { decodeUtf8 } from './core/utf8.js';
 
 /** @typedef {Float32Array | Float64Array | Int32Array | Uint32Array} Numbers as in the file; int64 as int32 */
@@ -52,7 +53,7 @@ const TYPES = { '<f': Float32Array, '<d': Float64Array, '<i': Int32Array, '<I': 
 let count = 0;
 
 /**
- * @param {Uint8Array} bytes of a `.weights.h5` or `.keras`
+ * @param {Uint8Array | ArrayBuffer} bytes of a `.weights.h5` or `.keras`
  * @param {Libraries} libraries
  * @returns {Promise<KerasFile>} copies of what is in it
  * @throws {TypeError | RangeError} a rejection for another file, a library that is missing, or numbers that are neither
@@ -80,7 +81,7 @@ export async function readKerasFile(bytes, libraries) {
 }
 
 /**
- * @param {Uint8Array} bytes of a `.weights.h5` or `.keras`, left alone: everything else of the new file is as there
+ * @param {Uint8Array | ArrayBuffer} bytes of a `.weights.h5` or `.keras`, left alone: everything else of the new file is as there
  * @param {object} changes
  * @param {ReadonlyMap<string, ArrayLike<number>>} [changes.variables] by path; those that are not named stay
  * @param {readonly ArrayLike<number>[]} [changes.optimizerWeights] all of them
@@ -120,12 +121,12 @@ export async function writeKerasFile(bytes, changes, libraries) {
 }
 
 /**
- * @param {Uint8Array} bytes
+ * @param {Uint8Array | ArrayBuffer} given
  * @param {Libraries} libraries
  * @returns {{ weights: Uint8Array, files: Record<string, Uint8Array> | null }} the HDF5 file, and all of a `.keras`
  */
-function opened(bytes, libraries) {
-  if (!isBytes(bytes)) throw typeError('bytes', 'a Uint8Array', bytes);
+function opened(given, libraries) {
+  const bytes = bytesOf('bytes', given);
   ofType('libraries', libraries, 'object');
   const { h5wasm } = libraries;
   if (typeof h5wasm?.File !== 'function') throw typeError('libraries.h5wasm', 'the module h5wasm', h5wasm);

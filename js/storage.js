@@ -3,7 +3,7 @@
  *
  *     import { loadItem, saveItem } from 'rmsprop-wasm/storage';
  *
- *     await saveItem('run', optimizer.save({ variables: true }));
+ *     await saveItem('run', optimizer);         // or bytes: optimizer.save({ variables: true })
  *     const bytes = await loadItem('run');      // null where there is none
  *     if (bytes) optimizer.load(bytes);
  *
@@ -12,14 +12,15 @@
  * browser may clear them when space runs out, unless `navigator.storage.persist()` was granted.
  */
 import { ofType, show, typeError } from './check.js';
-import { isBytes } from './core/identity.js';
+import { bytesOf } from './core/bytes.js';
 
 const DATABASE = 'rmsprop-wasm';
 const STORE = 'checkpoints';
 
 /**
- * @param {string} name
- * @param {Uint8Array} bytes copied; an item of this name is replaced
+ * @param {string} name an item of this name is replaced
+ * @param {Uint8Array | ArrayBuffer | { save: (options: { variables: true }) => Uint8Array }} bytes which are copied; or
+ *   an optimizer, which is then saved with its variables
  * @returns {Promise<void>} when the item is stored for good
  * @throws {TypeError} for other arguments, as a rejection
  * @throws {Error} a rejection where the browser's quota does not suffice (`name` is 'QuotaExceededError', and the text
@@ -27,8 +28,10 @@ const STORE = 'checkpoints';
  */
 export async function saveItem(name, bytes) {
   checkName(name);
-  if (!isBytes(bytes)) throw typeError('bytes', 'a Uint8Array', bytes);
-  const copy = bytes.slice(); // a view would be stored with all of its buffer: the whole linear memory
+  const given = typeof (/** @type {any} */ (bytes)?.save) === 'function'
+    ? /** @type {any} */ (bytes).save({ variables: true }) : bytes;
+  // A view would be stored with all of its buffer: the whole linear memory.
+  const copy = bytesOf('bytes', given, 'a Uint8Array, an ArrayBuffer or an optimizer').slice();
   await run('saved', name, 'readwrite', (store) => store.put(copy, name));
 }
 
@@ -63,14 +66,13 @@ export async function listItems() {
 }
 
 /**
- * @param {Uint8Array} bytes copied
+ * @param {Uint8Array | ArrayBuffer} bytes copied
  * @returns {Blob} for a link to download: `link.href = URL.createObjectURL(blob)`; back by
  *   `new Uint8Array(await blob.arrayBuffer())`
  * @throws {TypeError} for another argument
  */
 export function toBlob(bytes) {
-  if (!isBytes(bytes)) throw typeError('bytes', 'a Uint8Array', bytes);
-  return new Blob([bytes.slice()], { type: 'application/octet-stream' });
+  return new Blob([bytesOf('bytes', bytes).slice()], { type: 'application/octet-stream' });
 }
 
 /** @param {unknown} name */
@@ -86,14 +88,28 @@ function checkName(name) {
  * @returns {Promise<any>} the answer, once the transaction is complete
  */
 async function run(what, name, mode, ask) {
-  let database;
   try {
-    database = await open();
-    return await answer(database, mode, ask);
+    return await runOnce(mode, ask).catch((error) => {
+      // The browser was closing the connection, for want of memory or since the user clears data: nothing has begun.
+      if (error?.name !== 'InvalidStateError') throw error;
+      return runOnce(mode, ask);
+    });
   } catch (error) {
     throw await explained(what, name, error);
+  }
+}
+
+/**
+ * @param {'readonly' | 'readwrite'} mode
+ * @param {(store: IDBObjectStore) => IDBRequest} ask
+ * @returns {Promise<any>} the answer, once the transaction is complete
+ */
+async function runOnce(mode, ask) {
+  const database = await open();
+  try {
+    return await answer(database, mode, ask);
   } finally {
-    database?.close();
+    database.close();
   }
 }
 

@@ -15,7 +15,8 @@ import { Mine, bad, callback, finite, flag, integer, kind, mine, object, options
 
 /** @typedef {any} Any */
 
-const bytes = kind('bytes', 'a Uint8Array', [], { required: true });
+const bytes = kind('bytes', 'a Uint8Array or an ArrayBuffer', [], { required: true });
+const content = kind('bytes', 'a Uint8Array, an ArrayBuffer or an optimizer', [], { required: true });
 
 // ---- Files of Node ----
 
@@ -55,7 +56,7 @@ const none = (/** @type {string} */ what, /** @type {(...args: Any[]) => unknown
   /** @type {Any} */ (() => [['no storage', () => call(...given), Error, `${what}: there is no IndexedDB here`]]);
 
 testTable('storage', surfaceOf(storage), {
-  'saveItem': { args: [name, bytes], call: (_, ...given) => /** @type {Any} */ (storage.saveItem)(...given),
+  'saveItem': { args: [name, content], call: (_, ...given) => /** @type {Any} */ (storage.saveItem)(...given),
     good: () => ['x', Uint8Array.of(1)], fails: true, more: none('"x" cannot be saved', storage.saveItem, 'x', Uint8Array.of(1)) },
   'loadItem': { args: [name], call: (_, given) => storage.loadItem(given), fails: true,
     more: none('"x" cannot be loaded', storage.loadItem, 'x') },

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { IDBFactory } from 'fake-indexeddb';
+import { RMSprop, variable } from 'rmsprop-wasm';
 import { deleteItem, listItems, loadItem, saveItem, toBlob } from 'rmsprop-wasm/storage';
 
 const world = /** @type {any} */ (globalThis);
@@ -23,6 +24,38 @@ test('what is saved comes back, and is replaced, listed and deleted', async () =
   await deleteItem('b');
   await deleteItem('b');
   assert.equal(await loadItem('b'), null);
+});
+
+test('an optimizer is saved with its variables, and an ArrayBuffer is taken', async () => {
+  const w = variable([1, 2], { name: 'w' });
+  const optimizer = new RMSprop({ momentum: 0.5 });
+  optimizer.apply([[1, 1]], [w]);
+  await saveItem('run', optimizer);
+  const bytes = /** @type {any} */ (await loadItem('run'));
+  assert.deepEqual(new Uint8Array(bytes), optimizer.save({ variables: true }));
+  optimizer.load(bytes.slice().buffer);
+  await saveItem('run', Uint8Array.of(1, 2).buffer);
+  assert.deepEqual([...await loadItem('run') ?? []], [1, 2]);
+  assert.deepEqual([...new Uint8Array(await toBlob(Uint8Array.of(3).buffer).arrayBuffer())], [3]);
+});
+
+test('a connection that is closing is opened again, once', async (t) => {
+  await saveItem('run', Uint8Array.of(0)); // makes the database
+  const closing = new DOMException('The database connection is closing.', 'InvalidStateError');
+  const database = /** @type {any} */ (await import('fake-indexeddb')).IDBDatabase.prototype;
+  const { transaction } = database;
+  let failures = 1;
+  const mock = t.mock.method(database, 'transaction', /** @this {any} */ function closed(/** @type {any[]} */ ...args) {
+    if (failures-- > 0) throw closing;
+    return transaction.apply(this, args);
+  });
+  await saveItem('run', Uint8Array.of(1));
+  assert.equal(mock.mock.callCount(), 2);
+  failures = 1;
+  assert.deepEqual([...await loadItem('run') ?? []], [1]);
+  failures = 2;
+  await assert.rejects(saveItem('run', Uint8Array.of(2)), { name: 'InvalidStateError', message: /"run" cannot be saved: The database/ });
+  assert.deepEqual([...await loadItem('run') ?? []], [1]);
 });
 
 test('an exceeded quota is reported with its numbers, and the old item stays', async (t) => {
