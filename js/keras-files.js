@@ -81,7 +81,8 @@ export async function readKerasFile(bytes, libraries) {
 }
 
 /**
- * @param {Uint8Array | ArrayBuffer} bytes of a `.weights.h5` or `.keras`, left alone: everything else of the new file is as there
+ * @param {Uint8Array | ArrayBuffer} bytes of a `.weights.h5` or `.keras`, left alone: all else of the new
+ *   file is as there
  * @param {object} changes
  * @param {ReadonlyMap<string, ArrayLike<number>>} [changes.variables] by path; those that are not named stay
  * @param {readonly ArrayLike<number>[]} [changes.optimizerWeights] all of them
