@@ -2,13 +2,11 @@
  * Bytes as callers hand them over: a Uint8Array or an ArrayBuffer, of any realm.
  */
 import { typeError } from '../check.js';
-import { isArrayBuffer, isBytes } from './identity.js';
+import { isArrayBuffer, isBytes, typedArrayGetter } from './identity.js';
 
-const TypedArray = Object.getPrototypeOf(Uint8Array);
-
-/** Read by the prototype's own getters, which tell the truth about a subclass too. */
-const [bufferOf, offsetOf, lengthOf] = ['buffer', 'byteOffset', 'byteLength'].map((field) =>
-  /** @type {any} */ (Object.getOwnPropertyDescriptor(TypedArray.prototype, field)).get);
+const bufferOf = /* @__PURE__ */ typedArrayGetter('buffer');
+const offsetOf = /* @__PURE__ */ typedArrayGetter('byteOffset');
+const lengthOf = /* @__PURE__ */ typedArrayGetter('byteLength');
 
 /**
  * @param {string} name
@@ -21,8 +19,8 @@ export function bytesOf(name, value, expectation = 'a Uint8Array or an ArrayBuff
   if (!isBytes(value) && !isArrayBuffer(value)) throw typeError(name, expectation, value);
   try {
     if (isArrayBuffer(value)) return new Uint8Array(value);
-    TypedArray.prototype.at.call(value, 0); // throws where the buffer is detached, or has become too short
-    return new Uint8Array(bufferOf.call(value), offsetOf.call(value), lengthOf.call(value));
+    Uint8Array.prototype.at.call(value, 0); // throws where the buffer is detached, or has become too short
+    return new Uint8Array(bufferOf(value), offsetOf(value), lengthOf(value));
   } catch {
     throw typeError(name, `${expectation} that is not detached`, value);
   }
