@@ -12,6 +12,7 @@ import { scalars } from './tensor.js';
 
 /** @typedef {import('./core/gradients.js').Gradient} Gradient */
 /** @typedef {import('./core/gradients.js').LossAndGradients} LossAndGradients */
+/** @typedef {import('./core/gradients.js').MinimizeOptions} MinimizeOptions */
 /** @typedef {import('./tensor.js').Tensor} Tensor */
 /** @typedef {import('./tensor.js').Variable} Variable */
 
@@ -179,12 +180,13 @@ export class LossScaleOptimizer {
   /**
    * @param {(...variables: Variable[]) => LossAndGradients} lossAndGradients returns gradients of the scaled loss
    * @param {readonly Variable[]} variables
-   * @returns {number} `iterations` after it
+   * @param {MinimizeOptions} [options] `returnCost`: whether the scaled loss is returned, default false
+   * @returns {number} `iterations` after it, or the loss
    */
-  minimize(lossAndGradients, variables) {
-    const [gradients, list] = gradientsOf(this.#step, lossAndGradients, variables);
+  minimize(lossAndGradients, variables, options) {
+    const [gradients, list, cost] = gradientsOf(this.#step, lossAndGradients, variables, options);
     this.#run('minimize', gradients, list);
-    return this.iterations;
+    return cost ?? this.iterations;
   }
 
   /** @returns {Record<string, unknown>} Keras's dictionary */

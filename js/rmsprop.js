@@ -22,6 +22,7 @@ import { isVariable } from './tensor.js';
 /** @typedef {import('./tensor.js').TensorData} TensorData */
 /** @typedef {import('./core/gradients.js').Gradient} Gradient */
 /** @typedef {import('./core/gradients.js').LossAndGradients} LossAndGradients */
+/** @typedef {import('./core/gradients.js').MinimizeOptions} MinimizeOptions */
 /** @typedef {import('./keras-options.js').Rate} Rate */
 /** @typedef {import('./keras-options.js').SlotName} SlotName */
 /** @typedef {import('./keras-options.js').RMSpropOptions} RMSpropOptions */
@@ -202,13 +203,14 @@ export class RMSprop {
   /**
    * @param {(...variables: Variable[]) => LossAndGradients} lossAndGradients is called with the variables
    * @param {readonly Variable[]} variables
-   * @returns {number} `iterations` after it
-   * @throws {TypeError | RangeError} as `apply`, and for another return value
+   * @param {MinimizeOptions} [options] `returnCost`: whether the loss is returned, default false
+   * @returns {number} `iterations` after it, or the loss
+   * @throws {TypeError | RangeError} as `apply`, and for an unknown option or another return value
    */
-  minimize(lossAndGradients, variables) {
-    const [gradients, list] = gradientsOf(this.#step, lossAndGradients, variables);
+  minimize(lossAndGradients, variables, options) {
+    const [gradients, list, cost] = gradientsOf(this.#step, lossAndGradients, variables, options);
     this.#step.run('minimize', gradients, list);
-    return this.iterations;
+    return cost ?? this.iterations;
   }
 
   /**

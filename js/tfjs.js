@@ -136,11 +136,13 @@ export function register(tf) {
 }
 
 /**
+ * @param {TF} tf
  * @param {unknown} given
  * @param {ReturnType<typeof generationOf>} generation
- * @returns {Record<string, any>} Keras's options, checked
+ * @returns {Record<string, any>} Keras's options, checked; epsilon that is not given is the backend's, as in
+ *   `tf.train.rmsprop`: 1e-4 where its textures have 16 bits, else 1e-7
  */
-function optionsOf(given, generation) {
+function optionsOf(tf, given, generation) {
   knownOptions('rmsprop', given, [...Object.keys(generation.defaults), 'decay', 'rule', 'aggregateGradients']);
   const { decay, ...others } = /** @type {Record<string, any>} */ (given);
   if (others.learningRate == null) throw new Error('learningRate for RMSPropOptimizer must be defined.');
@@ -148,7 +150,8 @@ function optionsOf(given, generation) {
     if (others.rho !== undefined) throw new TypeError('decay and rho are one option, got both');
     checkHyperparameter('decay', decay);
   }
-  return checkOptions({ ...others, rho: decay ?? others.rho }, generation);
+  const { epsilon = tf.backend().epsilon() } = others;
+  return checkOptions({ ...others, rho: decay ?? others.rho, epsilon }, generation);
 }
 
 /**
@@ -201,7 +204,7 @@ function makeClass(tf) {
     constructor(options) {
       super();
       this.#generation = generationOf(options);
-      this.#options = optionsOf(options, this.#generation);
+      this.#options = optionsOf(tf, options, this.#generation);
       this.#aggregate = options.aggregateGradients;
       if (this.#aggregate !== undefined) ofType('aggregateGradients', this.#aggregate, 'function');
       this.#specs = specsOf(this.#options);

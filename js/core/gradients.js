@@ -2,7 +2,7 @@
  * The forms in which users hand over gradients, common to all optimizers: each is read and checked once, and from then
  * on nobody can change what a call has taken, except the contents of tensors.
  */
-import { array, ofType, rangeError, typeError } from '../check.js';
+import { array, knownOptions, ofType, rangeError, typeError } from '../check.js';
 import { checkGradient, disposedError, isIndexedSlices, isTensor, isVariable, takeSlices } from '../tensor.js';
 import { isTypedArray } from './identity.js';
 import { bufferOf, copyOf, lengthOf } from './values.js';
@@ -21,6 +21,11 @@ import { checkVariables } from './variables.js';
 /**
  * @typedef {{ loss: number, gradients: readonly (Gradient | null)[] } | number} LossAndGradients a number alone means
  *   that each `variable.gradient` has been written
+ */
+
+/**
+ * @typedef {object} MinimizeOptions
+ * @property {boolean} [returnCost] whether `minimize` returns the loss instead of `iterations`, default false
  */
 
 /** What messages say while a loss function or closure runs. */
@@ -92,15 +97,25 @@ export function buffersBefore(variables) {
  * @param {import('./step.js').Step} step of the optimizer
  * @param {(...variables: any[]) => LossAndGradients} lossAndGradients
  * @param {readonly Variable[]} variables
- * @returns {[readonly (Gradient | null)[], readonly Variable[]]} the gradients, not checked further, and the variables
- * @throws {TypeError | RangeError} for no function, other variables, or another return value
+ * @param {MinimizeOptions} [options]
+ * @returns {[readonly (Gradient | null)[], readonly Variable[], number | undefined]} the gradients, not checked
+ *   further, the variables, and the loss if it is to be returned
+ * @throws {TypeError | RangeError} for no function, other variables, an unknown option, or another return value
  */
-export function gradientsOf(step, lossAndGradients, variables) {
+export function gradientsOf(step, lossAndGradients, variables, options = {}) {
   step.check('minimize');
   ofType('lossAndGradients', lossAndGradients, 'function');
   checkVariables(variables);
+  knownOptions('minimize', options, ['returnCost']);
+  const returnCost = ofType('returnCost', options.returnCost ?? false, 'boolean');
   const list = [...variables];
-  return [step.during('minimize', LOSS_RUNS, () => callLoss(lossAndGradients, list)), list];
+  /** @type {any} */
+  let result;
+  const call = (/** @type {any[]} */ ...args) => (result = lossAndGradients(...args));
+  const gradients = step.during('minimize', LOSS_RUNS, () => callLoss(call, list));
+  const loss = result.loss ?? result;
+  if (returnCost && typeof loss !== 'number') throw typeError('loss', 'a number for returnCost', result.loss);
+  return [gradients, list, returnCost ? loss : undefined];
 }
 
 /**

@@ -292,7 +292,7 @@ export function writeConstants(engine, options, lossScale, { rule, isOld }) {
     if (typeof source === 'number') engine.setNumber(field, source);
     else asked.push({ name, field, source });
   }
-  engine.setNumber('weight_decay', weightDecay ?? 0);
+  engine.setNumber('weight_decay', Math.fround(weightDecay ?? 0)); // as TensorFlow takes it, for float64 too
   engine.setNumber('loss_scale', lossScale ?? 1);
   engine.setNumber('accumulation_steps', options.gradientAccumulationSteps ?? 1);
   engine.setNumber('clip_value', clipvalue ?? 0);

@@ -32,7 +32,7 @@ after(() => {
 });
 
 /** TensorFlow.js without what the path in place needs: a version of it with other private parts. */
-const withoutPrivateParts = { ...tf, backend: () => /** @type {any} */ ({}) };
+const withoutPrivateParts = { ...tf, backend: () => /** @type {any} */ ({ epsilon: () => 1e-7 }) };
 
 /**
  * A claim on each backend.
@@ -1133,4 +1133,13 @@ test('minimize leaves no tensors behind when the step fails, and options do not 
   assert.throws(() => rmsprop(tf, { learningRate: 0.1 }, 0.5), /options or positional arguments, got both/);
   optimizer.dispose();
   v.dispose();
+});
+
+test('epsilon that is not given is that of the backend, as in tf.train.rmsprop', (t) => {
+  t.mock.method(tf.backend(), 'epsilon', () => 1e-4);
+  const epsilonOf = (/** @type {any} */ optimizer) => optimizer.getConfig().epsilon;
+  assert.equal(epsilonOf(rmsprop(tf, { learningRate: 0.1 })), 1e-4);
+  assert.equal(epsilonOf(rmsprop(tf, 0.1, 0.9, 0)), epsilonOf(tf.train.rmsprop(0.1, 0.9, 0)));
+  assert.equal(epsilonOf(rmsprop(tf, { learningRate: 0.1, epsilon: 1e-7 })), 1e-7);
+  assert.equal(epsilonOf(rmsprop(tf, 0.1, 0.9, 0, 1e-7)), 1e-7);
 });

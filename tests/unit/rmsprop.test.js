@@ -491,3 +491,29 @@ test('a global norm runs in the order of the gradients given, also where only th
   assert.deepEqual(after(natural, swapped), after(swapped, swapped));
   assert.notDeepEqual(after(natural, natural), after(natural, swapped), 'the order shows');
 });
+
+test('minimize returns the loss with returnCost, and a loss that is no number is refused before anything is written', () => {
+  for (const make of [() => new RMSprop(), () => new LossScaleOptimizer(new RMSprop(), { initialScale: 2 })]) {
+    const w = variable([1]);
+    const optimizer = make();
+    assert.equal(optimizer.minimize(() => ({ loss: 3.5, gradients: [[1]] }), [w], { returnCost: true }), 3.5);
+    w.gradient = [1];
+    assert.equal(optimizer.minimize(() => 2.5, [w], { returnCost: true }), 2.5);
+    assert.equal(optimizer.minimize(() => ({ loss: 3.5, gradients: [[1]] }), [w], { returnCost: false }), 3);
+    const before = w.data[0];
+    const none = /** @type {any} */ (() => ({ gradients: [[1]] }));
+    assert.throws(() => optimizer.minimize(none, [w], { returnCost: true }), {
+      name: 'TypeError', message: 'loss must be a number for returnCost, got undefined',
+    });
+    assert.throws(() => optimizer.minimize(none, [w], /** @type {any} */ ({ returnCosts: true })), /did you mean "returnCost"/);
+    assert.deepEqual([w.data[0], optimizer.iterations], [before, 3]);
+  }
+});
+
+test('a float64 variable decays by the weight decay that is rounded to float32, as in Keras on TensorFlow', () => {
+  for (const rule of /** @type {const} */ (['keras', 'keras-2.11'])) {
+    const w = variable([1], { dtype: 'float64' });
+    new RMSprop({ learningRate: 0.5, weightDecay: 0.1, rule }).apply([[0]], [w]);
+    assert.equal(w.data[0], 1 - 0.5 * Math.fround(0.1));
+  }
+});
