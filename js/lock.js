@@ -18,8 +18,11 @@ const NUMBERS = 15;
 /** Blocks of memory start at multiples of it, so that neighbours have different locks. */
 const ALIGNMENT = 64;
 
-/** This thread's number in each memory. @type {WeakMap<import('./memory.js').Memory, number>} */
+/** This thread's number in each memory, of which there may be several objects. @type {WeakMap<object, number>} */
 const numbers = new WeakMap();
+
+/** What this thread holds. @type {{ words: Int32Array, lock: number, number: number }[]} */
+const held = [];
 
 /**
  * Runs a function while this thread alone holds the locks of tensors; without shared memory it just runs it. Calls may
@@ -41,19 +44,18 @@ export function locked(tensors, fn) {
     throw rangeError(describe(tensors[0]), 'in a Memory made with shared: true, which has place for locks', memory);
   }
   const words = new Int32Array(memory.buffer, 0, WORDS);
-  let number = numbers.get(memory);
-  if (number === undefined) numbers.set(memory, (number = Atomics.add(words, NUMBERS, 1) + 1));
-  /** @type {number[]} */
-  const held = [];
+  let number = numbers.get(memory.wasmMemory);
+  if (number === undefined) numbers.set(memory.wasmMemory, (number = Atomics.add(words, NUMBERS, 1) + 1));
+  const start = held.length;
   try {
     // In ascending order, so that no two threads wait for each other.
     for (const tensor of [...tensors].sort((a, b) => lockOf(a) - lockOf(b))) {
       const lock = lockOf(tensor);
-      if (take(words, lock, number, tensor)) held.push(lock);
+      if (take(words, lock, number, tensor)) held.push({ words, lock, number });
     }
     fn();
   } finally {
-    for (const lock of held) {
+    for (const { lock } of held.splice(start)) {
       Atomics.store(words, lock, 0);
       Atomics.notify(words, lock, 1);
     }
@@ -80,8 +82,27 @@ function take(words, lock, number, tensor) {
     const holder = Atomics.compareExchange(words, lock, 0, number);
     if (holder === 0) return true;
     if (holder === number) return false;
+    if (held.some((own) => own.lock === lock && own.number === holder && areSame(own.words, words))) {
+      throw new Error(`${describe(tensor)} is locked by this thread itself, through another object of the same memory: `
+        + 'have one WebAssembly.Memory a thread');
+    }
     if (changes(words, lock, holder)) continue;
     throw new Error(`${describe(tensor)} is locked: the thread that has held its lock for ${TIMEOUT} ms must have ended`
       + ' in an update, or hangs in one, which may be done in part only');
   }
+}
+
+/**
+ * A memory that came to a thread twice is two objects, which nothing but their contents tells from two memories.
+ *
+ * @param {Int32Array} words
+ * @param {Int32Array} others
+ * @returns {boolean} whether both are the first words of one memory
+ */
+function areSame(words, others) {
+  return [1, 2, 3].every(() => {
+    const before = Atomics.load(words, NUMBERS);
+    Atomics.add(others, NUMBERS, 1); // numbers need not be consecutive
+    return Atomics.load(words, NUMBERS) !== before;
+  });
 }

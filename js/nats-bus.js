@@ -23,13 +23,22 @@ import { Seal } from './nats-frames.js';
  * @typedef {object} BusOptions
  * @property {Connection} connection
  * @property {string} group letters, digits, `_` and `-`: a part of every subject
- * @property {number} [timeout] how long a peer is waited for, in milliseconds, default 10 000
+ * @property {number} [timeout] how long a peer is waited for, in milliseconds, default 10 000, at most 2³⁰: 12 days
  * @property {string} [secret] shared by the group; messages without its code are refused. Needs Web Crypto
  * @property {(subject: string) => void} [onRefused] called for each message that is not from the group
  */
 
 /** The names of BusOptions. */
 export const BUS_OPTIONS = ['connection', 'group', 'timeout', 'secret', 'onRefused'];
+
+/** The longest time-out, in milliseconds. */
+const MAX_TIMEOUT = 2 ** 30;
+
+/** The longest delay of a timer, in milliseconds: a longer one would end at once. */
+const MAX_DELAY = 2 ** 31 - 1;
+
+/** What is to be told when a connection ends. @type {WeakMap<Connection, Set<(error: GroupError) => void>>} */
+const listenersOf = new WeakMap();
 
 /** What a replica is told when its peers and it cannot make the step together; its own state is as before. */
 export class GroupError extends Error {
@@ -53,8 +62,6 @@ export class Bus {
   #outgoing = Promise.resolve();
   /** What is being verified and received: in one order for all topics, so that no farewell overtakes a result. */
   #incoming = Promise.resolve();
-  /** Called when the connection ends. @type {Set<(error: GroupError) => void>} */
-  #listeners = new Set();
   bytesSent = 0;
   bytesReceived = 0;
   messagesRefused = 0;
@@ -71,6 +78,7 @@ export class Bus {
       throw rangeError('group', 'of letters, digits, _ and -', group);
     }
     if (finite('timeout', timeout) <= 0) throw rangeError('timeout', 'greater than 0', timeout);
+    if (timeout > MAX_TIMEOUT) throw rangeError('timeout', `at most ${MAX_TIMEOUT} ms`, timeout);
     if (secret !== undefined && ofType('secret', secret, 'string') === '') {
       throw rangeError('secret', 'not empty', secret);
     }
@@ -79,9 +87,6 @@ export class Bus {
     this.#connection = connection;
     this.#seal = new Seal(secret);
     this.#onRefused = ofType('onRefused', onRefused, 'function');
-    connection.closed().then((cause) => {
-      for (const listener of this.#listeners) listener(closedError(cause));
-    }, () => {});
   }
 
   /** Makes sure that the connection is there. @throws {GroupError} if it is closed */
@@ -192,8 +197,18 @@ export class Bus {
    * @returns {() => void} ends it
    */
   onClosed(listener) {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    const connection = this.#connection;
+    let listeners = listenersOf.get(connection);
+    if (!listeners) {
+      // One for all that use the connection, which keeps nothing of those that have ended.
+      const all = listeners = new Set();
+      listenersOf.set(connection, all);
+      connection.closed().then((cause) => {
+        for (const tell of all) tell(closedError(cause));
+      }, () => {});
+    }
+    const added = listeners.add(listener);
+    return () => added.delete(listener);
   }
 
   /** @param {string} topic */
@@ -228,7 +243,7 @@ export class Pending {
       this.resolve = resolve;
       this.reject = reject;
     });
-    const timer = setTimeout(() => this.reject(late()), milliseconds);
+    const timer = setTimeout(() => this.reject(late()), Math.min(milliseconds, MAX_DELAY));
     const clear = () => clearTimeout(timer);
     this.promise.then(clear, clear);
   }

@@ -7,7 +7,7 @@
  * same step may succeed: rounds are told apart by the number of attempts that were given up before.
  */
 import { GroupError, Pending } from './nats-bus.js';
-import { chunkLength, framesOf, readFrame } from './nats-frames.js';
+import { chunkLength, framesOf, nonce, readFrame } from './nats-frames.js';
 
 /** @typedef {import('./nats-bus.js').Bus} Bus */
 /** @typedef {import('./nats-frames.js').Frame} Frame */
@@ -118,8 +118,12 @@ export class Channel {
    * @type {{ pending: Pending<Map<number, Assembly>>, step: number, length: number, encoding: number } | undefined}
    */
   #round;
-  /** Resolved when rank 0 has answered. @type {Pending<void> | undefined} */
+  /** Resolved when rank 0 has answered what this replica has asked. @type {Pending<void> | undefined} */
   #welcome;
+  /** What it has asked with: an answer to somebody else, or in an earlier run, does not have it. */
+  #question = 0;
+  /** Which run of the group it is: rank 0 says so, so that messages of earlier runs count for nothing. */
+  #run;
   #isOpen = false;
   #isRunning = false;
   /** @type {(() => void)[]} */
@@ -137,16 +141,19 @@ export class Channel {
    * @param {string} options.topic unlike that of any other channel of the group
    * @param {number} options.rank in [0, size - 1]
    * @param {number} options.size
+   * @param {boolean} [options.isFixed] whether earlier runs may have had the topic, default false
    * @param {() => number} [options.flags] what rank 0 tells all with each result: an integer in [0, 2^32 - 1]
    * @param {(flags: number) => void} [options.onFlags] is told it, once the round has succeeded
    */
-  constructor(bus, { topic, rank, size, flags = () => 0, onFlags = () => {} }) {
+  constructor(bus, { topic, rank, size, isFixed = false, flags = () => 0, onFlags = () => {} }) {
     this.#bus = bus;
     this.#topic = topic;
     this.#rank = rank;
     this.#size = size;
     this.#flagsToSend = flags;
     this.#onFlags = onFlags;
+    // A topic of one run alone tells it.
+    this.#run = !isFixed ? 0 : rank === 0 ? nonce() : undefined;
     this.#ends = [
       bus.subscribe(`${topic}.${rank === 0 ? 'gather' : 'result'}`, (message) => this.#receive(message)),
       bus.subscribeJson(`${topic}.control`, (message) => this.#control(message)),
@@ -192,6 +199,7 @@ export class Channel {
       return result;
     } catch (error) {
       this.#tell(error, round.step);
+      this.#isOpen = false; // rank 0 may be another in the next attempt
       throw error;
     } finally {
       this.#isRunning = false;
@@ -251,8 +259,9 @@ export class Channel {
     /** @type {Pending<void>} */
     const welcome = new Pending(2 * timeout, late);
     this.#welcome = welcome;
+    const question = this.#question = nonce();
     const ask = () => {
-      this.#publish({ type: 'hello', rank: this.#rank, size: this.#size }).catch(welcome.reject);
+      this.#publish({ type: 'hello', rank: this.#rank, size: this.#size, question }).catch(welcome.reject);
     };
     ask();
     const timer = setInterval(ask, ASKING);
@@ -271,14 +280,14 @@ export class Channel {
    * @param {Uint8Array} bytes
    */
   async #send(way, fields, bytes) {
-    const all = { ...fields, attempt: this.#attempt, rank: this.#rank, size: this.#size };
+    const all = { ...fields, run: this.#run ?? 0, attempt: this.#attempt, rank: this.#rank, size: this.#size };
     const frames = framesOf(all, bytes, this.#bus.limit);
     await Promise.all(frames.map((frame) => this.#bus.publish(`${this.#topic}.${way}`, frame)));
   }
 
   /** @param {object} message */
   #publish(message) {
-    return this.#bus.publishJson(`${this.#topic}.control`, message);
+    return this.#bus.publishJson(`${this.#topic}.control`, { ...message, run: this.#run });
   }
 
   #others() {
@@ -293,6 +302,7 @@ export class Channel {
     const frame = readFrame(message);
     if (!frame || frame.chunks === 0 || !(frame.rank < this.#size)) return false;
     if ((frame.rank === 0) === (this.#rank === 0)) return false; // results come from rank 0, all else goes to it
+    if (frame.intact && frame.run !== this.#run) return false; // of an earlier run
     if (frame.attempt < this.#attempt) return true; // of a round that was given up
     if (frame.intact && frame.attempt > this.#attempt) {
       this.#advance(frame.attempt, new GroupError(`rank ${frame.rank} has given up step ${this.#round?.step}`,
@@ -332,22 +342,26 @@ export class Channel {
    * @param {any} message
    * @returns {boolean} whether it is the group's
    */
-  #control({ type, rank, size, to, attempt, reason, culprit, step }) {
+  #control({ type, run, rank, size, to, question, attempt, reason, culprit, step }) {
     const isPeer = Number.isInteger(rank) && rank >= 0 && rank < this.#size;
     if (rank === this.#rank) return true; // NATS returns what one publishes oneself
     if (type === 'hello' && isPeer) {
       if (this.#rank !== 0) return true;
       const refusal = size === this.#size ? undefined : `rank 0 is one of ${this.#size} replicas, not of ${size}`;
-      this.#publish({ type: 'welcome', rank: 0, to: rank, attempt: this.#attempt, reason: refusal }).catch(() => {});
+      const answer = { type: 'welcome', rank: 0, to: rank, question, attempt: this.#attempt, reason: refusal };
+      this.#publish(answer).catch(() => {});
     } else if (type === 'welcome' && rank === 0) {
       if (to !== this.#rank || !this.#welcome) return true;
+      if (question !== this.#question || typeof run !== 'number') return false;
       if (reason) {
         this.#welcome.reject(new GroupError(reason, { rank: 0 }));
       } else {
-        if (Number.isInteger(attempt) && attempt > this.#attempt) this.#advance(attempt);
+        const isOther = run !== this.#run;
+        this.#run = run;
+        if (Number.isInteger(attempt) && (isOther || attempt > this.#attempt)) this.#advance(attempt);
         this.#welcome.resolve();
       }
-    } else if (type === 'abort' && isPeer && Number.isInteger(attempt)) {
+    } else if (type === 'abort' && isPeer && Number.isInteger(attempt) && run === this.#run) {
       const text = step === undefined ? reason : `step ${step} was given up by rank ${rank}: ${reason}`;
       if (attempt >= this.#attempt) this.#advance(attempt + 1, new GroupError(text, { rank: culprit }));
     } else {

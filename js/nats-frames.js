@@ -30,6 +30,7 @@ const ALIGNMENT = 4;
  * @property {number} bytes of the whole buffer
  * @property {number} encoding 0: float32, 1: bfloat16
  * @property {number} flags
+ * @property {number} run of the group, which no earlier run has
  * @property {Uint8Array} payload the part, aligned to 4 bytes, perhaps padded
  * @property {boolean} intact whether the checksum is right
  */
@@ -71,6 +72,7 @@ export function framesOf(fields, buffer, limit) {
     view.setUint32(40, chunk, true);
     view.setUint32(44, chunks, true);
     view.setUint32(48, buffer.length, true);
+    view.setFloat64(52, fields.run, true);
     frame.set(part, HEADER);
     view.setUint32(60, checksum(frame), true);
     return frame;
@@ -98,6 +100,7 @@ export function readFrame(frame) {
     chunk: view.getUint32(40, true),
     chunks: view.getUint32(44, true),
     bytes: view.getUint32(48, true),
+    run: view.getFloat64(52, true),
     payload: frame.subarray(HEADER),
     intact: checksum(frame) === expected,
   };
@@ -115,12 +118,19 @@ function checksum(frame) {
   return hash >>> 0;
 }
 
+/** @returns {number} a positive integer that nobody has had or can foresee, where there is Web Crypto */
+export function nonce() {
+  const random = () => Math.floor(Math.random() * 2 ** 32);
+  const [high, low] = globalThis.crypto?.getRandomValues(new Uint32Array(2)) ?? [random(), random()];
+  return (high % 2 ** 20) * 2 ** 32 + low + 1;
+}
+
 /** Signs messages and tells signed ones from others, where a group has a secret; else lets all pass. */
 export class Seal {
   #secret;
   /** @type {Promise<CryptoKey> | undefined} */
   #key;
-  #sender = Math.random();
+  #sender = nonce();
   #count = 0;
   /**
    * The last count by subject and sender: a message that comes again is somebody else's.

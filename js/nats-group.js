@@ -5,10 +5,11 @@
  * A member accepts one proposal at a time. So two views that share a member cannot both come about, and the order of
  * ranks is the same for all.
  */
-import { integer, knownOptions, ofType, typeError } from './check.js';
+import { integer, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { brandOf, hasBrand, isError } from './core/identity.js';
 import { BUS_OPTIONS, Bus, GroupError, Pending } from './nats-bus.js';
 import { Channel } from './nats-channel.js';
+import { nonce } from './nats-frames.js';
 
 /** @typedef {import('./nats-bus.js').BusOptions} BusOptions */
 /**
@@ -40,8 +41,11 @@ const SOMEONE_WAITS = 1;
 /** What calls say once the group is closed. */
 const LEFT = 'the replica has left the group';
 
-/** @returns {string} unlike all others; not for secrets */
-const makeId = () => Array.from({ length: 3 }, () => Math.floor(Math.random() * 2 ** 36).toString(36)).join('');
+/** How many hellos are remembered at most, by their senders. */
+const MAX_HEARD = 2 ** 17;
+
+/** @returns {string} unlike all others */
+const makeId = () => `${nonce().toString(36)}${nonce().toString(36)}`;
 
 /**
  * Enters a group, or founds it together with others.
@@ -82,6 +86,8 @@ export class Group {
   #host;
   /** Those who want to found or regroup, by id. @type {Map<string, { rank: number, step: number }>} */
   #seen = new Map();
+  /** All whose hello has come, be it from an earlier run. @type {Set<string>} */
+  #heard = new Set();
   /** Those who wait to be let in: rank 0 knows. @type {Set<string>} */
   #waiting = new Set();
   /** Whether rank 0 has told that it lets someone in, and has not yet done so or given it up. */
@@ -256,15 +262,27 @@ export class Group {
    *
    * @param {State} optimizer
    * @param {object} [options]
-   * @param {number} [options.minimum] how many must be there, default 1
+   * @param {number} [options.minimum] how many must be there, default a majority of the group: where a network is cut
+   *   in two, one part at most goes on. A group of two has none when one is lost
+   * @param {boolean} [options.allowSplit] whether fewer than a majority may go on, default false: two parts of a group
+   *   may then train on apart from each other, with other weights and without an error
    * @returns {Promise<void>}
+   * @throws {TypeError | RangeError} as a rejection, for a bad option, and a minimum below a majority without
+   *   `allowSplit`
    * @throws {GroupError} as a rejection, if too few come within the time-out
    */
   async regroup(optimizer, options = {}) {
-    knownOptions('regroup', options, ['minimum']);
-    const minimum = integer('minimum', options.minimum ?? 1, 1);
+    knownOptions('regroup', options, ['minimum', 'allowSplit']);
+    const allowSplit = ofType('allowSplit', options.allowSplit ?? false, 'boolean');
+    if (options.minimum !== undefined) integer('minimum', options.minimum, 1);
     const old = this.#view;
     if (!old) throw new GroupError('the replica is in no group');
+    const majority = Math.floor(old.members.length / 2) + 1;
+    const { minimum = majority } = options;
+    if (minimum < majority && !allowSplit) {
+      const needed = `at least ${majority}, a majority of ${old.members.length} replicas, without allowSplit: true`;
+      throw rangeError('minimum', needed, minimum);
+    }
     const { rank } = this;
     const { timeout } = this.#bus;
     const step = optimizer.iterations;
@@ -283,7 +301,8 @@ export class Group {
       if (!all && Date.now() < settled) continue;
       if (present.size < minimum) {
         const count = `${present.size} of ${old.members.length}`;
-        throw new GroupError(`only ${count} replicas are left, ${minimum} must be there`);
+        const hint = minimum === majority ? ', a majority (fewer need allowSplit: true)' : '';
+        throw new GroupError(`only ${count} replicas are left, ${minimum} must be there${hint}`);
       }
       const members = old.members.filter((id) => present.has(id));
       if (members[0] === this.#id) {
@@ -341,7 +360,7 @@ export class Group {
         throw new GroupError(`${count} of ${size} replicas have come to group ${this.#bus.group} within ${
           this.#bus.timeout} ms`);
       }
-      this.#say({ type: 'hello' });
+      this.#hello();
       await this.#pause(AGAIN);
       if (this.#view || this.#host) return;
       const members = [...this.#seen.keys(), this.#id].sort().slice(0, size);
@@ -411,17 +430,29 @@ export class Group {
     if (view !== undefined && !Array.isArray(view?.members) && typeof view !== 'string') return false;
     switch (type) {
       case 'hello':
-        if (!this.#view) this.#seen.set(from, { rank: -1, step: 0 });
-        else if (this.rank === 0) this.#say({ type: 'formed', view: this.#view });
+        if (this.#view) {
+          if (this.rank === 0) this.#say({ type: 'formed', to: from, view: this.#view });
+          break;
+        }
+        if (this.#host) break;
+        if (!this.#heard.has(from) && this.#heard.size < MAX_HEARD) {
+          this.#heard.add(from);
+          this.#hello();
+        }
+        // Who has heard of this replica is of this run: no earlier one had its id.
+        if (!Array.isArray(message.heard) || !message.heard.includes(this.#id)) break;
+        this.#seen.set(from, { rank: -1, step: 0 });
         break;
       case 'formed':
+        if (message.to !== this.#id || this.#view) break;
         // One whom it names has missed the commit.
-        if (this.#view || this.#host) break;
         if (view.members.includes(this.#id)) this.#adopt(view);
         else this.#host = view;
         break;
       case 'wait':
-        if (this.rank === 0 && !this.#view?.members.includes(from)) this.#waiting.add(from);
+        if (this.rank !== 0 || this.#view?.members.includes(from)) break;
+        if (message.group === this.#view?.id) this.#waiting.add(from);
+        else this.#say({ type: 'formed', to: from, view: this.#view });
         break;
       case 'regroup':
         if (this.#view?.id === view) this.#seen.set(from, { rank: message.rank, step: message.step });
@@ -443,7 +474,7 @@ export class Group {
         if (this.#promise?.id === view.id && view.members.includes(this.#id)) this.#adopt(view, message.steps);
         break;
       case 'state':
-        this.#states.set(view, { name: message.name });
+        if (view.members.includes(this.#id)) this.#states.set(view.id, { name: message.name });
         break;
       default:
         return false;
@@ -492,7 +523,7 @@ export class Group {
     const name = `${this.#bus.group}-${this.#id}`;
     await this.#store.putBlob({ name }, await this.#bus.seal(name, optimizer.save({ variables: true })));
     this.#states.set(view.id, { name });
-    this.#say({ type: 'state', view: view.id, name });
+    this.#say({ type: 'state', view: { id: view.id, members: view.members }, name });
   }
 
   /**
@@ -508,6 +539,10 @@ export class Group {
     const bytes = await this.#bus.unseal(name, stored);
     if (!bytes) throw new GroupError('the state in the store is not from the group');
     optimizer.load(bytes);
+  }
+
+  #hello() {
+    this.#say({ type: 'hello', heard: [...this.#heard] });
   }
 
   /** @param {object} message */
@@ -578,7 +613,7 @@ export function channelOf(options, purpose) {
   integer('size', size, 1, 2 ** 16);
   integer('rank', rank, 0, size - 1);
   const bus = new Bus(options);
-  const channel = new Channel(bus, { topic: `fixed.${purpose}`, rank, size });
+  const channel = new Channel(bus, { topic: `fixed.${purpose}`, rank, size, isFixed: true });
   return {
     channel: () => channel,
     close: () => channel.close(),

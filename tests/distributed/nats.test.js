@@ -449,7 +449,7 @@ test('state that another has put into the store is refused where there is a secr
   await assert.rejects(letIn(victim, learner), /the state in the store is not from the group/);
   assert.equal(learner.hash(), state);
   victim.close();
-  await run.groups[0].regroup(run.learners[0].optimizer);
+  await run.groups[0].regroup(run.learners[0].optimizer, { minimum: 1, allowSplit: true });
   const honest = await enter(store);
   await letIn(honest, learner);
   assert.equal(hashes([run.learners[0], learner]), 1);

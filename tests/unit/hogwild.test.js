@@ -172,6 +172,30 @@ test('a lock is given back whatever a constraint throws, and an update within an
   optimizer.applyGradients([[indexedSlices([1], [0]), v]]);
 });
 
+test('an update within an update through another object of the same memory does not wait for itself', (t) => {
+  const memory = new Memory({ shared: true });
+  const options = { learningRate: 0.1, useLocking: true };
+  const v = variable([1], { memory, name: 'v' });
+  const outer = new RMSPropOptimizer(options);
+  const nest = (/** @type {WebAssembly.Memory} */ wasmMemory) => {
+    const same = tensorAt(Memory.from(wasmMemory), v.byteOffset, [1], { name: 'v' });
+    const inner = new RMSPropOptimizer(options);
+    inner.join(same.memory, new RMSPropOptimizer(options).share(v));
+    v.constraint = () => {
+      v.constraint = undefined;
+      inner.applyGradients([[[1], same]]);
+    };
+    outer.applyGradients([[[1], v]]);
+  };
+  const waits = t.mock.method(Atomics, 'wait');
+  nest(memory.wasmMemory);
+  // One that came by postMessage is another object.
+  assert.throws(() => nest(structuredClone(memory.wasmMemory)),
+    /^Error: variable "v" is locked by this thread itself, through another object of the same memory/);
+  assert.equal(waits.mock.callCount(), 0);
+  assert.deepEqual([...new Int32Array(memory.buffer, 4, 14)], Array(14).fill(0), 'all locks are free');
+});
+
 test('no locks are put into the first bytes of another program\'s shared memory', () => {
   const wasmMemory = new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
   let end = 1024;
