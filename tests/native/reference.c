@@ -128,7 +128,7 @@ static void update_element(const rms_step_options *o, const reference_tensor *t,
   if (t->mean_gradient) {
     double difference = R(g - mg);
     if (o->rule == RMS_RULE_TF1 && !sparse_tf1) mg = R(mg + R(difference * rest));
-    else if (o->rule == RMS_RULE_TORCH) mg = rest < 0.5 ? R(mg + R(rest * difference)) : R(g - R(difference * R(1 - rest)));
+    else if (o->rule == RMS_RULE_TORCH) mg = fabs(rest) < 0.5 ? R(mg + R(rest * difference)) : R(g - R(difference * R(1 - rest)));
     else mg = R(R(rho * mg) + R(rest * g));
     t->mean_gradient[at] = mg;
   }

@@ -94,7 +94,7 @@ static real expected_rule(const rms_step_options *o, arrays *t, size_t i, real g
       *v = add(multiply(*v, rho), multiply(multiply(omrd, g), g));
       if (mg) {
         real difference = subtract(g, *mg);
-        *mg = omrd < (real)0.5 ? add(*mg, multiply(omrd, difference))
+        *mg = fabs((double)omrd) < 0.5 ? add(*mg, multiply(omrd, difference))
                                : subtract(g, multiply(difference, subtract(1, omrd)));
       }
       break;
