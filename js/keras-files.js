@@ -22,6 +22,7 @@ import { array, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { bytesOf } from './core/bytes.js';
 import { isMap } from './core/identity.js';
 import { decodeUtf8 } from './core/utf8.js';
+import { crc32, zipEntries } from './files/zip.js';
 
 /** @typedef {Float32Array | Float64Array | Int32Array | Uint32Array} Numbers as in the file; int64 as int32 */
 /**
@@ -45,6 +46,8 @@ const WEIGHTS = 'model.weights.h5';
 const HDF5 = '\x89HDF\r\n\x1a\n';
 const OPTIMIZER = /^optimizer\/vars\/(\d+)$/;
 const VARIABLE = /(^|\/)vars\/\d+$/;
+/** What the files of Keras 2 begin with. */
+const KERAS_2 = ['model_weights', 'optimizer_weights', 'top_level_model_weights'];
 
 /** By what h5wasm calls types. @type {Record<string, any>} */
 const TYPES = { '<f': Float32Array, '<d': Float64Array, '<i': Int32Array, '<I': Uint32Array };
@@ -56,7 +59,8 @@ let count = 0;
  * @param {Uint8Array | ArrayBuffer} bytes of a `.weights.h5` or `.keras`
  * @param {Libraries} libraries
  * @returns {Promise<KerasFile>} copies of what is in it
- * @throws {TypeError | RangeError} a rejection for another file, a library that is missing, or numbers that are neither
+ * @throws {TypeError | RangeError} a rejection for another file, one that is damaged, of Keras 2 or claims more than
+ *   it has, a library that is missing, or numbers that are neither
  *   float32, float64, int32, uint32 nor integers of 64 bits that fit int32
  */
 export async function readKerasFile(bytes, libraries) {
@@ -65,17 +69,18 @@ export async function readKerasFile(bytes, libraries) {
   return withFile(weights, libraries, 'r', (file) => {
     /** @type {KerasFile['variables']} */
     const variables = new Map();
-    /** @type {Numbers[]} */
-    const optimizerWeights = [];
-    for (const { path, dataset } of datasets(file)) {
+    /** @type {Map<string, Numbers>} */
+    const slots = new Map();
+    for (const { path, dataset } of datasets(file, weights.length)) {
       const data = numbersOf(path, dataset);
-      const index = OPTIMIZER.exec(path)?.[1];
-      if (index === undefined) variables.set(path, { shape: [...dataset.shape], data });
-      else optimizerWeights[Number(index)] = data;
+      if (OPTIMIZER.test(path)) slots.set(path, data);
+      else variables.set(path, { shape: [...dataset.shape], data });
     }
-    for (let i = 0; i < optimizerWeights.length; i++) {
-      if (!optimizerWeights[i]) throw rangeError('the file', `one with optimizer/vars/${i}`, undefined);
-    }
+    const optimizerWeights = Array.from(slots, (_, i) => {
+      const data = slots.get(`optimizer/vars/${i}`);
+      if (!data) throw rangeError('the file', `one with optimizer/vars/${i}`, [...slots.keys()].slice(0, 9).join());
+      return data;
+    });
     return { variables, optimizerWeights: optimizerWeights.length ? optimizerWeights : null, config };
   });
 }
@@ -100,7 +105,7 @@ export async function writeKerasFile(bytes, changes, libraries) {
   const values = new Map(variables);
   array('changes.optimizerWeights', optimizerWeights).forEach((list, i) => values.set(`optimizer/vars/${i}`, list));
   const written = await withFile(weights, libraries, 'a', (file, read, module) => {
-    const found = new Map(datasets(file).map(({ path, dataset }) => [path, dataset]));
+    const found = new Map(datasets(file, weights.length).map(({ path, dataset }) => [path, dataset]));
     const slots = [...found.keys()].filter((path) => OPTIMIZER.test(path)).length;
     if (optimizerWeights.length && optimizerWeights.length !== slots) {
       throw rangeError('changes.optimizerWeights', `of length ${slots}`, optimizerWeights);
@@ -133,10 +138,41 @@ function opened(given, libraries) {
   if (typeof h5wasm?.File !== 'function') throw typeError('libraries.h5wasm', 'the module h5wasm', h5wasm);
   if (startsWith(bytes, HDF5)) return { weights: bytes, files: null };
   if (!startsWith(bytes, 'PK')) throw rangeError('bytes', 'a .weights.h5 or .keras file', bytes);
-  const files = ofType('libraries.unzipSync', libraries.unzipSync, 'function')(bytes);
+  const files = unpacked(bytes, ofType('libraries.unzipSync', libraries.unzipSync, 'function'));
   const weights = files[WEIGHTS];
   if (!weights || !startsWith(weights, HDF5)) throw rangeError('the file', `one with ${WEIGHTS}`, undefined);
   return { weights, files };
+}
+
+/**
+ * @param {Uint8Array} archive
+ * @param {NonNullable<Libraries['unzipSync']>} unzipSync
+ * @returns {Record<string, Uint8Array>} its files, whose checksums are right
+ */
+function unpacked(archive, unzipSync) {
+  const entries = zipEntries(archive);
+  const files = readable(() => unzipSync(archive));
+  for (const { name, crc, size } of entries) {
+    const file = Object.hasOwn(files, name) ? files[name] : undefined;
+    const isWhole = file && (size === 0xffffffff || file.length === size) && crc32(file) === crc;
+    if (!isWhole) throw rangeError('the file', `one whose checksums are right: ${name} in it is damaged`, archive);
+  }
+  return files;
+}
+
+/**
+ * @template T
+ * @param {() => T} read by a library, which says in its own way that a file is damaged
+ * @returns {T}
+ * @throws {RangeError} if it fails
+ */
+function readable(read) {
+  try {
+    return read();
+  } catch (cause) {
+    const { message } = /** @type {Error} */ (cause);
+    throw new RangeError(`the file must be one that can be read: it is damaged (${message})`, { cause });
+  }
 }
 
 /**
@@ -175,33 +211,81 @@ async function withFile(bytes, { h5wasm }, mode, action) {
   const { FS } = module;
   const name = `/rmsprop-wasm-${count++}.h5`;
   FS.writeFile(name, bytes);
-  const file = new h5wasm.File(name, mode);
-  let isOpen = true;
+  /** @type {any} */
+  let file;
   const close = () => {
-    if (isOpen) file.close();
-    isOpen = false;
+    file?.close();
+    file = undefined;
   };
   try {
+    file = readable(() => openedFile(h5wasm, name, mode));
     return action(file, () => {
       file.flush();
       close();
       return FS.readFile(name);
     }, module);
   } finally {
-    close();
-    FS.unlink(name);
+    try {
+      readable(close);
+    } finally {
+      FS.unlink(name);
+    }
   }
 }
 
 /**
- * @param {any} file
- * @returns {{ path: string, dataset: any }[]} all that Keras calls variables
+ * @param {any} h5wasm
+ * @param {string} name
+ * @param {'r' | 'a'} mode
+ * @returns {any} the file
  */
-function datasets(file) {
-  return file.paths().map((/** @type {string} */ path) => path.replace(/^\//, ''))
-    .filter((/** @type {string} */ path) => VARIABLE.test(path))
+function openedFile(h5wasm, name, mode) {
+  const file = new h5wasm.File(name, mode);
+  if (file.file_id < 0) throw new Error('HDF5 cannot open it');
+  return file;
+}
+
+/**
+ * @param {any} file
+ * @param {number} length of the file in bytes
+ * @returns {{ path: string, dataset: any }[]} all that Keras calls variables
+ * @throws {RangeError} if they cannot be in a file of that length, which nothing has been allocated for yet, or if it
+ *   is of Keras 2
+ */
+function datasets(file, length) {
+  const paths = readable(() => file.paths().map((/** @type {string} */ path) => path.replace(/^\//, '')));
+  const found = readable(() => paths.filter((/** @type {string} */ path) => VARIABLE.test(path))
     .map((/** @type {string} */ path) => ({ path, dataset: file.get(path) }))
-    .filter((/** @type {any} */ { dataset }) => dataset?.type === 'Dataset');
+    .filter((/** @type {any} */ { dataset }) => dataset?.type === 'Dataset'));
+  if (found.length === 0) checkIsKeras3(file, paths);
+  let total = 0;
+  for (const { path, dataset } of found) {
+    if (/\/0\d+$/.test(path)) throw rangeError('the file', 'one whose variables are numbered without leading zeros', path);
+    const { size, total_size: count } = readable(() => dataset.metadata);
+    total += size * count;
+    // Keras does not compress.
+    if (!(total <= length)) {
+      throw rangeError(path, `of data that is in the file, which has ${length} bytes`, `${size * count} bytes`);
+    }
+  }
+  return found;
+}
+
+/**
+ * @param {any} file without variables where Keras 3 has them
+ * @param {readonly string[]} paths of all that is in it
+ * @throws {RangeError} if it has something else
+ */
+function checkIsKeras3(file, paths) {
+  const isOld = paths.some((path) => KERAS_2.includes(path.split('/')[0]))
+    || readable(() => Object.keys(file.attrs).includes('layer_names'));
+  if (isOld) {
+    throw rangeError('the file', 'one of Keras 3 (.weights.h5 or .keras): load it in Keras and save it anew',
+      'the layout of Keras 2');
+  }
+  const stray = paths.find((path) => readable(() => file.get(path))?.type === 'Dataset');
+  if (stray === undefined) return;
+  throw rangeError('the file', 'one of Keras, with variables such as layers/dense/vars/0', stray);
 }
 
 /**
@@ -210,7 +294,7 @@ function datasets(file) {
  * @returns {Numbers} a copy
  */
 function numbersOf(path, dataset) {
-  const { value } = dataset;
+  const value = readable(() => dataset.value);
   const list = ArrayBuffer.isView(value) ? /** @type {any} */ (value) : [value];
   if (typeof list[0] === 'bigint') {
     const numbers = Array.from(list, Number);

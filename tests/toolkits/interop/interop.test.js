@@ -70,6 +70,113 @@ test('files that are none of Keras, and changes that do not fit, are refused', a
   for (const [call, expected] of cases) await assert.rejects(call, expected);
 });
 
+/**
+ * @param {(file: any) => void} fill
+ * @returns {Promise<Uint8Array>} an HDF5 file
+ */
+async function hdf5(fill) {
+  const { FS } = await libraries.h5wasm.ready;
+  const made = new libraries.h5wasm.File('/made.h5', 'w');
+  fill(made);
+  made.flush();
+  made.close();
+  const bytes = FS.readFile('/made.h5');
+  FS.unlink('/made.h5');
+  return bytes;
+}
+
+test('files of Keras 2, and of none, are refused by name, and so are numbers with leading zeros', async () => {
+  const one = { name: 'kernel:0', data: Float32Array.of(1, 2), shape: [2, 1], dtype: '<f' };
+  /** @type {[(file: any) => void, RegExp][]} */
+  const cases = [
+    [(file) => file.create_group('model_weights').create_group('dense').create_dataset(one), /one of Keras 3 .*the layout of Keras 2/],
+    [(file) => file.create_group('optimizer_weights').create_dataset({ ...one, name: 'iter:0' }), /the layout of Keras 2/],
+    [(file) => {
+      file.create_attribute('layer_names', ['dense']);
+      file.create_group('dense').create_dataset(one);
+    }, /the layout of Keras 2/],
+    [(file) => file.create_group('data').create_dataset({ ...one, name: 'x' }), /one of Keras, with variables such as .*, got "data\/x"/],
+    [(file) => {
+      const group = file.create_group('optimizer').create_group('vars');
+      for (const name of ['0', '00']) group.create_dataset({ ...one, name });
+    }, /numbered without leading zeros, got "optimizer\/vars\/00"/],
+    [(file) => file.create_group('optimizer').create_group('vars').create_dataset({ ...one, name: '4294967294' }), /one with optimizer\/vars\/0, got/],
+  ];
+  for (const [fill, message] of cases) {
+    const bytes = await hdf5(fill);
+    await assert.rejects(readKerasFile(bytes, libraries), { name: 'RangeError', message });
+  }
+});
+
+test('a small file that claims much is refused before anything is allocated for it', async (t) => {
+  const bytes = await hdf5((file) => {
+    const group = file.create_group('layers').create_group('dense').create_group('vars');
+    group.create_dataset({ name: '0', data: new Float32Array(1e6), shape: [1e6], dtype: '<f', chunks: [1e6], compression: 9 });
+  });
+  assert.ok(bytes.length < 20_000, `${bytes.length}`);
+  const read = t.mock.method(await libraries.h5wasm.ready, 'get_dataset_data');
+  await assert.rejects(readKerasFile(bytes, libraries), { name: 'RangeError', message: /^layers\/dense\/vars\/0 must be of data that is in the file, which has \d+ bytes, got "4000000 bytes"/ });
+  assert.equal(read.mock.callCount(), 0);
+  await readKerasFile(everything, libraries);
+  assert.ok(read.mock.callCount() > 0);
+});
+
+test('no bit of a .keras can change without an error of a promised kind', { timeout: 120_000 }, async (t) => {
+  const seed = Number(process.env.SEED ?? 20261201);
+  const count = Number(process.env.FLIPS ?? 400);
+  t.diagnostic(`seed ${seed}, ${count} flips`);
+  let state = seed;
+  const random = (/** @type {number} */ end) => Math.floor((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32 * end);
+  const read = async (/** @type {Uint8Array} */ bytes) => {
+    const { variables, optimizerWeights } = await readKerasFile(bytes, libraries);
+    return [[...variables].map(([path, { shape, data }]) => [path, shape, [...data]]), optimizerWeights?.map((list) => [...list])];
+  };
+  const expected = await read(everything);
+  let refused = 0;
+  for (let i = 0; i < count; i++) {
+    const changed = everything.slice();
+    const place = random(changed.length);
+    changed[place] ^= 1 << random(8);
+    try {
+      assert.deepEqual(await read(changed), expected, `bit in byte ${place}`);
+    } catch (error) {
+      assert.ok(error instanceof RangeError || error instanceof TypeError, `byte ${place}: ${error}`);
+      refused++;
+    }
+  }
+  assert.ok(refused > count / 2, `${refused} of ${count} were refused`);
+  for (const length of [0, 1, 21, 22, 100, everything.length >> 1, everything.length - 1]) {
+    await assert.rejects(readKerasFile(everything.slice(0, length), libraries), RangeError);
+  }
+});
+
+test('a damaged .weights.h5 gives an error of a promised kind, or numbers', { timeout: 120_000 }, async (t) => {
+  const seed = Number(process.env.SEED ?? 20261202);
+  const count = Number(process.env.FLIPS ?? 400);
+  t.diagnostic(`seed ${seed}, ${count} files`);
+  let state = seed;
+  const random = (/** @type {number} */ end) => Math.floor((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32 * end);
+  const whole = libraries.unzipSync(everything)['model.weights.h5'];
+  let refused = 0;
+  for (let i = 0; i < count; i++) {
+    const changed = whole.slice(0, random(4) ? undefined : random(whole.length));
+    for (let k = random(4); k >= 0 && changed.length; k--) changed[random(changed.length)] = random(256);
+    try {
+      await readKerasFile(changed, libraries);
+    } catch (error) {
+      assert.ok(error instanceof RangeError || error instanceof TypeError, `file ${i}: ${error}`);
+      refused++;
+    }
+  }
+  t.diagnostic(`${refused} were refused`);
+  assert.ok(refused > 0);
+});
+
+test('an ArrayBuffer is taken', async () => {
+  const { variables } = await readKerasFile(everything.slice().buffer, libraries);
+  assert.deepEqual([...variables.keys()], [...(await readKerasFile(everything, libraries)).variables.keys()]);
+});
+
 test('the seeds of Dropout are read and written, be they uint32 as of JAX and NumPy or int64 as of TensorFlow', async () => {
   const { FS } = await libraries.h5wasm.ready;
   for (const seeds of [Uint32Array.of(4e9, 3), BigInt64Array.of(-7n, 3n)]) {
