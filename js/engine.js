@@ -36,9 +36,14 @@ import { Tensor, describe, zerosOf } from './tensor.js';
  * @property {Overlap} [overlap] of all engines that step in one call
  */
 /**
+ * @typedef {object} PoolKernels
+ * @property {() => void} check throws if the pool cannot be used
+ * @property {(family: import('./module.js').Embedded) => import('./module.js').Kernels} of run by all threads
+ */
+/**
  * @typedef {object} Pool threads that do the kernels' work together: `ThreadPool` of threads.js
  * @property {import('./memory.js').Memory} memory the only one that it works on
- * @property {import('./module.js').Kernels & { check: () => void }} kernels `check` throws if the pool cannot be used
+ * @property {PoolKernels} kernels
  */
 
 export const { constants } = layout;
@@ -96,17 +101,19 @@ export class Engine {
   /**
    * Allocates the slots and the structs; if that fails, all it took is given back.
    *
+   * @param {import('./module.js').Embedded} family to which the rules of its steps belong
    * @param {readonly Variable[]} variables see `checkVariables`
    * @param {readonly SlotSpec[]} specs
    * @param {EngineOptions} [options]
    * @throws {RangeError} if the variables are not in the memory of the pool
    */
-  constructor(variables, specs, { isChecked = false, makeZeros = zerosOf, pool, overlap = new Overlap() } = {}) {
+  constructor(family, variables, specs, options = {}) {
+    const { isChecked = false, makeZeros = zerosOf, pool, overlap = new Overlap() } = options;
     if (!isChecked) checkVariables(variables);
     this.#memory = variables[0].memory;
     if (pool && pool.memory !== this.#memory) throw rangeError('variables', 'in pool.memory', this.#memory);
     this.#pool = pool;
-    this.#kernels = pool ? pool.kernels : kernelsOf(this.#memory);
+    this.#kernels = pool ? pool.kernels.of(family) : kernelsOf(this.#memory, family);
     this.#calls = placedCalls(this.#kernels, this.#memory, this.#variables, this.#gradients);
     this.#specs = specs;
     this.#makeZeros = makeZeros;
@@ -586,6 +593,6 @@ export class Engine {
  * @throws {TypeError} if it is something else
  */
 export function checkPool(pool) {
-  if (pool !== undefined && !pool?.kernels) throw typeError('pool', 'a ThreadPool', pool);
+  if (pool !== undefined && typeof pool?.kernels?.of !== 'function') throw typeError('pool', 'a ThreadPool', pool);
   return pool;
 }

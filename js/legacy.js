@@ -7,6 +7,7 @@ import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, s
 import { checkCounter, checkRate } from './checkpoint.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
 import { Engine, checkPool, constants } from './engine.js';
+import { tensorflow } from './generated/tensorflow.js';
 import { buffersBefore, callLoss, setAll } from './core/gradients.js';
 import { growingParts, readGrowing, savesVariables } from './growing-checkpoint.js';
 import { checkHyperparameter, configOf } from './keras-options.js';
@@ -752,7 +753,7 @@ export class RMSprop {
       existing.add(variables, true);
       return existing;
     }
-    const engine = new Engine(variables, this.#specs(), { pool: this.#pool });
+    const engine = new Engine(tensorflow, variables, this.#specs(), { pool: this.#pool });
     engine.setWord('rule', this.#fixed.isFused ? constants.RMS_RULE_TF1 : constants.RMS_RULE_LEGACY);
     this.#engines.set(dtype, engine);
     return engine;

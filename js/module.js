@@ -5,7 +5,7 @@
  */
 import { knownOptions, typeError } from './check.js';
 import { isError, isWasmModule } from './core/identity.js';
-import { modules } from './generated/rmsprop.js';
+import { stamp } from './generated/rmsprop.js';
 import { isShared } from './memory.js';
 
 /**
@@ -23,14 +23,45 @@ import { isShared } from './memory.js';
  * @property {(tensors: number, count: number) => number} rms_all_finite
  */
 
+/**
+ * A module as it is embedded, in generated/. Those with SIMD hold the rules of one family, which the optimizers that
+ * need it bring along; the one with the kernels of one lane holds all rules.
+ *
+ * @typedef {{ readonly name: string, readonly hex: string }} Embedded
+ */
 /** @typedef {'module' | 'sharedModule'} Kind which memory a module imports: one that is not shared, or a shared one */
+/**
+ * What all copies of the package in one realm have in common, as the one for `import` and the one for `require`.
+ *
+ * @typedef {object} Registry
+ * @property {Partial<Record<Kind, WebAssembly.Module>> & { simd: 'auto' | boolean }} configuration by `configure`
+ * @property {Embedded} [scalar] the kernels with one lane, once the program has imported them
+ * @property {Map<string, WebAssembly.Module>} modules what is in use, by kind and name
+ * @property {WeakMap<WebAssembly.Memory, Map<WebAssembly.Module, Kernels>>} instances
+ */
 
-/** What `configure` chose. @type {Partial<Record<Kind, WebAssembly.Module>> & { simd: 'auto' | boolean }} */
-const configuration = { simd: 'auto' };
-/** What is in use. @type {Partial<Record<Kind, WebAssembly.Module>>} */
-const compiled = {};
-/** @type {WeakMap<WebAssembly.Memory, Kernels>} */
-const instances = new WeakMap();
+/**
+ * Made when it is first asked for: importing this file has no effect.
+ *
+ * @returns {Registry} of the copies whose kernels were built from the same sources: those of others have other structs
+ */
+function registry() {
+  const realm = /** @type {{ [KERNELS]?: Record<string, Registry> }} */ (/** @type {unknown} */ (globalThis));
+  const registries = (realm[KERNELS] ??= {});
+  return (registries[stamp.sources] ??= {
+    configuration: { simd: 'auto' }, scalar: undefined, modules: new Map(), instances: new WeakMap(),
+  });
+}
+const KERNELS = Symbol.for('rmsprop-wasm.kernels');
+
+/**
+ * Takes in the kernels with one lane; for scalar.js alone.
+ *
+ * @param {Embedded} scalar
+ */
+export function registerScalar(scalar) {
+  registry().scalar = scalar;
+}
 
 /**
  * Chooses the modules that the kernels come from; must be called before their first use.
@@ -40,8 +71,9 @@ const instances = new WeakMap();
  *   from bytes
  * @param {WebAssembly.Module} [options.sharedModule] an already compiled `rmsprop.shared.wasm`: the same for memory
  *   that is shared among threads
- * @param {'auto' | boolean} [options.simd] true: the SIMD kernels; false: the scalar ones, which compute the same bits;
- *   default 'auto': SIMD where the engine has it. Not with a module.
+ * @param {'auto' | boolean} [options.simd] true: the SIMD kernels; false: those with one lane, which compute the same
+ *   bits, and which `import 'rmsprop-wasm/scalar'` brings; default 'auto': SIMD where the engine has it. Not with a
+ *   module.
  * @throws {TypeError} for an unknown option or one of the wrong kind
  * @throws {Error} if kernels are in use already
  */
@@ -57,7 +89,8 @@ export function configure(options) {
   if (simd !== undefined && simd !== 'auto' && typeof simd !== 'boolean') {
     throw typeError('simd', "'auto', true or false", simd);
   }
-  if (compiled.module || compiled.sharedModule) {
+  const { configuration, modules } = registry();
+  if (modules.size > 0) {
     throw new Error('configure must be called before the first use of the kernels');
   }
   for (const [name, value] of Object.entries(options)) {
@@ -67,30 +100,61 @@ export function configure(options) {
 
 /**
  * @param {import('./memory.js').Memory} of
+ * @param {Embedded} family whose rules it needs
  * @returns {Kernels} working on that memory; one instance for all that are the same to WebAssembly
- * @throws {Error} if the environment forbids WebAssembly
+ * @throws {Error} if the environment forbids WebAssembly, or lacks what the kernels need
  */
-export function kernelsOf(of) {
+export function kernelsOf(of, family) {
   const memory = of.wasmMemory;
-  let kernels = instances.get(memory);
-  if (kernels === undefined) {
-    const module = moduleFor(memory);
-    // WebKit lets any page compile, and asks its policy here.
-    const { exports } = permitted(kindOf(memory), () => new WebAssembly.Instance(module, { env: { memory } }));
-    kernels = /** @type {Kernels} */ (/** @type {unknown} */ (exports));
-    instances.set(memory, kernels);
-  }
-  return kernels;
+  const module = moduleFor(memory, family);
+  const instances = getOrMake(registry().instances, memory, () => new Map());
+  // WebKit lets any page compile, and asks its policy here.
+  return getOrMake(instances, module, () => permitted(kindOf(memory), () =>
+    /** @type {any} */ (new WebAssembly.Instance(module, { env: { memory } }).exports)));
 }
 
 /**
  * @param {WebAssembly.Memory} memory
+ * @param {Embedded} family whose rules are needed
  * @returns {WebAssembly.Module} the kernels for a memory like it, to be instantiated in another thread too
- * @throws {Error} if the environment forbids WebAssembly
+ * @throws {Error} if the environment forbids WebAssembly, or lacks what the kernels need
  */
-export function moduleFor(memory) {
+export function moduleFor(memory, family) {
   const kind = kindOf(memory);
-  return (compiled[kind] ??= configuration[kind] ?? permitted(kind, () => compile(kind)));
+  const { configuration, modules } = registry();
+  return getOrMake(modules, `${kind} ${family.name}`, () => {
+    const given = configuration[kind];
+    if (given) return given;
+    const bytes = bytesOf(family);
+    const hasLanes = configuration.simd === 'auto' ? WebAssembly.validate(bytes) : configuration.simd;
+    if (hasLanes) return compile(kind, bytes);
+    const scalar = importedScalar();
+    return getOrMake(modules, `${kind} ${scalar.name}`, () => compile(kind, bytesOf(scalar)));
+  });
+}
+
+/**
+ * @returns {Embedded} the kernels with one lane
+ * @throws {Error} if the program does not import them
+ */
+function importedScalar() {
+  const { configuration, scalar } = registry();
+  if (scalar) return scalar;
+  const reason = configuration.simd === 'auto' ? 'this engine has no WebAssembly SIMD' : 'simd is configured as false';
+  throw new Error(`the kernels with one lane are missing, and ${reason}: import 'rmsprop-wasm/scalar'`);
+}
+
+/**
+ * @template K, V
+ * @param {{ get: (key: K) => V | undefined, set: (key: K, value: V) => unknown }} map
+ * @param {K} key
+ * @param {() => V} make
+ * @returns {V} what is there, else what has been made for it
+ */
+function getOrMake(map, key, make) {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
 }
 
 /**
@@ -123,14 +187,12 @@ function permitted(kind, act) {
 
 /**
  * @param {Kind} kind
+ * @param {Uint8Array<ArrayBuffer>} bytes
  * @returns {WebAssembly.Module}
+ * @throws {Error} if the environment forbids it
  */
-function compile(kind) {
-  let bytes = bytesOf(modules.simd);
-  if (!(configuration.simd === 'auto' ? WebAssembly.validate(bytes) : configuration.simd)) {
-    bytes = bytesOf(modules.scalar);
-  }
-  return new WebAssembly.Module(kind === 'module' ? bytes : sharing(bytes));
+function compile(kind, bytes) {
+  return permitted(kind, () => new WebAssembly.Module(kind === 'module' ? bytes : sharing(bytes)));
 }
 
 /** The import section: env.memory, of any size. */
@@ -163,9 +225,9 @@ function byteOf(of) {
 }
 
 /**
- * @param {string} base64
+ * @param {Embedded} module
  * @returns {Uint8Array<ArrayBuffer>}
  */
-function bytesOf(base64) {
-  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+export function bytesOf({ hex }) {
+  return Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16));
 }

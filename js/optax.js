@@ -23,6 +23,7 @@
 import { array, finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { brandOf } from './core/identity.js';
 import { Engine, checkPool, constants } from './engine.js';
+import { optax } from './generated/optax.js';
 import {
   MAX_COUNT, ask, biasCorrectionOf, given, next, rmspropOptions, scheduleOf, slotsOf,
 } from './optax-options.js';
@@ -163,7 +164,7 @@ class RmspropState extends TransformState {
     this.#pool = pool;
     this.#inputs = new Buffers(form);
     const variables = /** @type {any} */ (form.leaves);
-    this.#engine = variables.length ? new Engine(variables, slots, { isChecked: true, pool }) : undefined;
+    this.#engine = variables.length ? new Engine(optax, variables, slots, { isChecked: true, pool }) : undefined;
     /** Updates so far. */
     this.count = 0;
   }

@@ -3,6 +3,7 @@
  * for each variable.
  */
 import { Engine } from './engine.js';
+import { keras } from './generated/keras.js';
 import { zerosOf } from './tensor.js';
 
 /** @typedef {import('./tfjs.js').TF} TF */
@@ -56,7 +57,7 @@ export class KernelPath {
    */
   take(variables, adapters) {
     if (this.#engine) this.#engine.add(adapters);
-    else this.#engine = new Engine(adapters, this.#specs, { isChecked: true, makeZeros: this.#makeZeros });
+    else this.#engine = new Engine(keras, adapters, this.#specs, { isChecked: true, makeZeros: this.#makeZeros });
     variables.forEach((variable, i) => this.#adapters.set(variable, adapters[i]));
   }
 

@@ -20,11 +20,14 @@ import { Memory, isMemory, isShared } from './memory.js';
 import { kernelsOf, moduleFor } from './module.js';
 import { TIMEOUT, changes } from './wait.js';
 import {
-  COUNT, FAILED, KIND, LEAVES, OPTIONS, PENDING, RANGES, REMAINING, SHARE, SUMS, TENSORS, UNIT, WORDS, work,
+  COUNT, FAILED, KIND, LEAVES, MAXIMUM_UNITS, OPTIONS, PENDING, RANGES, REMAINING, SHARE, SUMS, TENSORS, UNIT, WORDS,
+  remaining, work,
 } from './work.js';
 
 /** @typedef {import('./module.js').Kernels} Kernels */
+/** @typedef {import('./module.js').Embedded} Embedded */
 /** @typedef {import('./hosts.js').Thread} Thread */
+/** @typedef {{ own: Kernels, number: number }} Module what the calling thread works with, and its number */
 
 const MAXIMUM_THREADS = 256;
 
@@ -70,7 +73,10 @@ export class ThreadPool {
   #memory;
   #threads;
   #kernels;
-  #own;
+  /** What all threads have, or are sent, by module. @type {Map<WebAssembly.Module, Kernels>} */
+  #modules = new Map();
+  /** The calling thread's, by number. @type {Kernels[]} */
+  #own = [];
   #words;
   #block;
   /** @type {Helper[]} */
@@ -99,17 +105,10 @@ export class ThreadPool {
     }
     this.#memory = memory;
     this.#threads = threads;
-    this.#own = kernelsOf(memory);
     this.#block = memory.allocate(WORDS * 4);
     this.#words = new Int32Array(memory.buffer, this.#block, WORDS).fill(0);
     this.#words[SHARE] = 2 * threads;
-    this.#kernels = Object.freeze({
-      ...this.#own,
-      check: () => this.#check(),
-      rms_step: this.#step.bind(this),
-      rms_range: this.#range.bind(this),
-      rms_sum_squares: this.#sumSquares.bind(this),
-    });
+    this.#kernels = Object.freeze({ check: () => this.#check(), of: this.#kernelsOf.bind(this) });
   }
 
   /**
@@ -152,7 +151,7 @@ export class ThreadPool {
     return this.#threads;
   }
 
-  /** @returns {Kernels & { check: () => void }} for optimizers: the kernels, run by all threads */
+  /** @returns {import('./engine.js').PoolKernels} for optimizers: the kernels, run by all threads */
   get kernels() {
     return this.#kernels;
   }
@@ -168,13 +167,12 @@ export class ThreadPool {
   }
 
   async #start() {
-    const module = moduleFor(this.#memory.wasmMemory);
     await Promise.all(Array.from({ length: this.#threads - 1 }, async (_, i) => {
       const worker = new Helper(`thread ${i + 1} of the pool`, (reason) => {
         this.#failure ??= new Error(reason);
       });
       this.#workers.push(worker);
-      await worker.start({ module, memory: this.#memory.wasmMemory, block: this.#block });
+      await worker.start({ memory: this.#memory.wasmMemory, block: this.#block });
     }));
   }
 
@@ -193,28 +191,61 @@ export class ThreadPool {
     if (this.#failure) throw this.#failure;
   }
 
+  /**
+   * Sends the workers a module that they do not have yet. They sleep, and take it when the first job wakes them.
+   *
+   * @param {Embedded} family
+   * @returns {Kernels}
+   */
+  #kernelsOf(family) {
+    const module = moduleFor(this.#memory.wasmMemory, family);
+    const known = this.#modules.get(module);
+    if (known) return known;
+    const own = kernelsOf(this.#memory, family);
+    const kernels = this.#shared({ own, number: this.#own.length });
+    for (const worker of this.#workers) worker.post({ module });
+    this.#own.push(own);
+    this.#modules.set(module, kernels);
+    return kernels;
+  }
+
   // ---- What takes the place of the kernels ----
 
   /**
+   * @param {Module} module
+   * @returns {Kernels}
+   */
+  #shared(module) {
+    return Object.freeze({
+      ...module.own,
+      rms_step: (options, tensors, count) => this.#step(module, options, tensors, count),
+      rms_range: (options, tensors, count, first, last) => this.#range(module, options, tensors, count, first, last),
+      rms_sum_squares: (options, tensors, count) => this.#sumSquares(module, options, tensors, count),
+    });
+  }
+
+  /**
+   * @param {Module} module
    * @param {number} options
    * @param {number} tensors
    * @param {number} count
    */
-  #step(options, tensors, count) {
+  #step(module, options, tensors, count) {
     this.#refreshView();
     const flags = this.#view[(options + layout.options.flags) / 4];
-    if (flags & CLIPS_BY_NORM && !(flags & constants.RMS_HOLD)) this.#sumSquares(options, tensors, count);
-    this.#range(options, tensors, count, 0, 2 ** 32 - 1);
+    if (flags & CLIPS_BY_NORM && !(flags & constants.RMS_HOLD)) this.#sumSquares(module, options, tensors, count);
+    this.#range(module, options, tensors, count, 0, 2 ** 32 - 1);
   }
 
   /**
+   * @param {Module} module
    * @param {number} options
    * @param {number} tensors
    * @param {number} count
    * @param {number} first
    * @param {number} last
    */
-  #range(options, tensors, count, first, last) {
+  #range(module, options, tensors, count, first, last) {
     this.#refreshView();
     const words = this.#view;
     let length = 0;
@@ -226,35 +257,37 @@ export class ThreadPool {
       work += gradientLength(words, at) * arrays;
     }
     if (work < WORTHWHILE || this.#threads === 1 || first > 0 || last < length) {
-      this.#own.rms_range(options, tensors, count, first, last);
+      module.own.rms_range(options, tensors, count, first, last);
     } else {
-      this.#divide(RANGES, options, tensors, count, Math.ceil(length / UNIT));
+      this.#divide(module, RANGES, options, tensors, count, Math.ceil(length / UNIT));
     }
   }
 
   /**
+   * @param {Module} module
    * @param {number} options
    * @param {number} tensors
    * @param {number} count
    */
-  #sumSquares(options, tensors, count) {
+  #sumSquares(module, options, tensors, count) {
     this.#refreshView();
     const words = this.#view;
     let work = 0;
     for (let i = 0, at = tensors / 4; i < count; i++, at += TENSOR_WORDS) {
       if (words[at + GRADIENT]) work += gradientLength(words, at);
     }
+    const { own } = module;
     if (work < WORTHWHILE || this.#threads === 1) {
-      this.#own.rms_sum_squares(options, tensors, count);
+      own.rms_sum_squares(options, tensors, count);
       return;
     }
-    const leaves = this.#own.rms_sum_squares_range(options, tensors, count, 0, 0, 0);
-    if (leaves > this.#room && !this.#makeRoom(leaves)) {
-      this.#own.rms_sum_squares(options, tensors, count);
+    const leaves = own.rms_sum_squares_range(options, tensors, count, 0, 0, 0);
+    if (leaves >= MAXIMUM_UNITS || (leaves > this.#room && !this.#makeRoom(leaves))) {
+      own.rms_sum_squares(options, tensors, count);
       return;
     }
-    this.#divide(LEAVES, options, tensors, count, leaves);
-    this.#own.rms_join_sum_squares(options, tensors, count, this.#sums);
+    this.#divide(module, LEAVES, options, tensors, count, leaves);
+    own.rms_join_sum_squares(options, tensors, count, this.#sums);
   }
 
   /**
@@ -280,6 +313,7 @@ export class ThreadPool {
   /**
    * Runs a job and returns when it is done.
    *
+   * @param {Module} module
    * @param {number} kind
    * @param {number} options
    * @param {number} tensors
@@ -287,7 +321,7 @@ export class ThreadPool {
    * @param {number} units
    * @throws {Error} if a worker does not finish what it has begun
    */
-  #divide(kind, options, tensors, count, units) {
+  #divide({ number }, kind, options, tensors, count, units) {
     const words = this.#words;
     words[KIND] = kind;
     words[OPTIONS] = options;
@@ -295,7 +329,7 @@ export class ThreadPool {
     words[COUNT] = count;
     words[SUMS] = this.#sums;
     Atomics.store(words, PENDING, units);
-    Atomics.store(words, REMAINING, units);
+    Atomics.store(words, REMAINING, remaining(units, number));
     Atomics.notify(words, REMAINING);
     work(this.#own, words);
     for (;;) {
@@ -353,6 +387,15 @@ class Helper {
     this.#thread.post(message);
     await ready;
     this.#thread.keepAlive(false);
+  }
+
+  /**
+   * Leaves it a message, which it finds when it is not at work.
+   *
+   * @param {unknown} message
+   */
+  post(message) {
+    this.#thread?.post(message);
   }
 
   /** @returns {Promise<boolean>} whether it has certainly ended */

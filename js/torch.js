@@ -5,6 +5,7 @@
  */
 import { knownOptions, ofType, rangeError } from './check.js';
 import { Engine, checkPool, constants } from './engine.js';
+import { torch } from './generated/torch.js';
 import { buffersBefore, callLoss } from './core/gradients.js';
 import { readStateDict, writeStateDict } from './state-dict.js';
 import { checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor } from './tensor.js';
@@ -425,7 +426,7 @@ export function load(bytes) {
 function homeFor(variables, hasBuffer, hasMean, pool) {
   const names = /** @type {(keyof typeof SLOTS)[]} */ (Object.keys(SLOTS)).filter((name) =>
     name === 'square_avg' || (name === 'momentum_buffer' ? hasBuffer : hasMean));
-  const engine = new Engine(variables, names.map((name) => ({ name, field: SLOTS[name] })), { pool });
+  const engine = new Engine(torch, variables, names.map((name) => ({ name, field: SLOTS[name] })), { pool });
   engine.setWord('rule', constants.RMS_RULE_TORCH);
   return { engine, memory: variables[0].memory, hasBuffer, hasMean };
 }

@@ -7,6 +7,7 @@ import { buffersBefore, callLoss, setAll } from './core/gradients.js';
 import { arrayKind } from './core/identity.js';
 import { checkVariables } from './core/variables.js';
 import { Engine, checkPool, constants } from './engine.js';
+import { tensorflow } from './generated/tensorflow.js';
 import { growingParts, readGrowing, savesVariables } from './growing-checkpoint.js';
 import { locked } from './lock.js';
 import { isShared } from './memory.js';
@@ -458,7 +459,7 @@ export class RMSPropOptimizer {
     if (engine === undefined) {
       /** @type {typeof zerosOf} */
       const makeSlot = (...args) => this.#joined.shift() ?? zerosOf(...args);
-      engine = new Engine(variables, this.#slotSpecs(), { makeZeros: makeSlot, pool: this.#pool });
+      engine = new Engine(tensorflow, variables, this.#slotSpecs(), { makeZeros: makeSlot, pool: this.#pool });
       engine.setWord('rule', constants.RMS_RULE_TF1);
     }
     engine.add(variables, true);

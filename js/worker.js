@@ -1,23 +1,33 @@
 /**
- * A thread of a pool: started by threads.js, it takes part in job after job until the pool is closed.
+ * A thread of a pool: started by threads.js, it takes part in job after job until the pool is closed. Where a job needs
+ * a module that it does not have yet, it goes and gets it: one is on its way then.
  */
 import { listen } from './hosts.js';
 import { changes } from './wait.js';
 import { FAILED, PENDING, REMAINING, WORDS, work } from './work.js';
 
-listen(({ module, memory, block }, answer) => {
-  const kernels = /** @type {any} */ (new WebAssembly.Instance(module, { env: { memory } }).exports);
-  const words = new Int32Array(memory.buffer, block, WORDS);
-  answer('ready');
+/** @type {import('./module.js').Kernels[]} */
+const modules = [];
+/** @type {WebAssembly.Memory} */
+let memory;
+/** @type {Int32Array} */
+let words;
+
+listen((message, answer) => {
+  if (message.memory) {
+    memory = message.memory;
+    words = new Int32Array(memory.buffer, message.block, WORDS);
+    answer('ready');
+  } else {
+    modules.push(/** @type {any} */ (new WebAssembly.Instance(message.module, { env: { memory } }).exports));
+  }
   try {
-    do {
-      changes(words, REMAINING, 0, Infinity);
-      work(kernels, words);
-    } while (Atomics.load(words, REMAINING) >= 0);
+    do changes(words, REMAINING, 0, Infinity);
+    while (work(modules, words) && Atomics.load(words, REMAINING) >= 0);
   } catch (error) {
     Atomics.store(words, FAILED, 1);
     Atomics.notify(words, PENDING);
     throw error;
   }
-  answer('closed');
+  if (Atomics.load(words, REMAINING) < 0) answer('closed');
 });

@@ -1,8 +1,8 @@
 /* The kernels: the rule, once, for any element type and any number of lanes.
  *
  * A translation unit defines RMS_TYPE and RMS_LANES and includes this file; it then holds one copy of each kernel, named
- * by KERNEL. Kernels work on the elements [first, last) of one tensor and leave what is short of a whole vector behind
- * last - RMS_LANES to the one-lane copy: step.c joins the two. */
+ * by KERNEL, for the rules of RMS_FAMILY. Kernels work on the elements [first, last) of one tensor and leave what is
+ * short of a whole vector behind last - RMS_LANES to the one-lane copy: step.c joins the two. */
 #ifndef RMS_KERNEL_H
 #define RMS_KERNEL_H
 
@@ -13,6 +13,10 @@
 #include "vector.h"
 
 #define KERNEL(name) LANED(name, RMS_LANES)
+
+#ifndef RMS_FAMILY
+#define RMS_FAMILY all
+#endif
 
 /* ---- The gradient before a norm clip ---- */
 
@@ -277,7 +281,7 @@ RMS_INLINE void update_rule(const rms_step_options *options, const rms_tensor *t
   else update_range(options, tensor, gradient, norm, first, last, rule, 0, 0, 0);
 }
 
-/* The one place where a row of the table becomes code. */
+/* The one place where a row of the table becomes code: those of one family in rules.h. */
 void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tensor, const element *gradient,
                         element norm, size_t first, size_t last) {
 #ifdef ONE_COPY
@@ -289,7 +293,7 @@ void KERNEL(rms_update)(const rms_step_options *options, const rms_tensor *tenso
   case rule: update_rule(options, tensor, gradient, norm, first, last, rules[rule]); break;
 #endif
   switch (tensor->indices && options->rule == RMS_RULE_TF1 ? TF1_ROWS : (int)options->rule) {
-    ROWS(RULE)
+    JOINED(ROWS_, RMS_FAMILY)(RULE)
   }
 #undef RULE
 #ifdef ONE_COPY

@@ -22,8 +22,17 @@ static const char *const mean_gradient_forms[] = {NAMED(WEIGHTED), NAMED(NUDGED)
 static const char *const epsilon_places[] = {NAMED(INSIDE), NAMED(INSIDE_FIRST), NAMED(OUTSIDE)};
 static const char *const quotient_forms[] = {NAMED(DIVIDED), NAMED(BY_RECIPROCAL), NAMED(RATE_RECIPROCAL), NAMED(SCALED)};
 
-static void print_rule(const rule_row *row, const char *comma) {
+#define KERAS(rule, ...) [rule] = "keras",
+#define TENSORFLOW(rule, ...) [rule] = "tensorflow",
+#define TORCH(rule, ...) [rule] = "torch",
+#define OPTAX(rule, ...) [rule] = "optax",
+static const char *const families[] = {
+  ROWS_keras(KERAS) ROWS_tensorflow(TENSORFLOW) ROWS_torch(TORCH) ROWS_optax(OPTAX)
+};
+
+static void print_rule(const rule_row *row, const char *family, const char *comma) {
   printf("    {\n");
+  printf("      \"family\": \"%s\",\n", family);
   printf("      \"rounds_rho_first\": %d,\n", row->rounds_rho_first);
   printf("      \"rounds_ema_last\": %d,\n", row->rounds_ema_last);
   printf("      \"mean_square\": \"%s\",\n", mean_square_forms[row->mean_square]);
@@ -71,7 +80,7 @@ int main(void) {
   printf("  },\n  \"constants\": {\n");
   VALUE(RMS_FLOAT32, ",");
   VALUE(RMS_FLOAT64, ",");
-  RULES(RULE_VALUE)
+  ROWS_all(RULE_VALUE)
   VALUE(RMS_UNSCALE, ",");
   VALUE(RMS_HOLD, ",");
   VALUE(RMS_DECAY_WEIGHTS, ",");
@@ -85,11 +94,10 @@ int main(void) {
   VALUE(RMS_CORRECT_BIAS, ",");
   VALUE(RMS_PREPARED, ",");
   VALUE(RMS_KEEP_WEIGHTS, ",");
-  VALUE(RMS_KEEP_GRADIENT, ",");
-  VALUE(TF1_ROWS, "");
+  VALUE(RMS_KEEP_GRADIENT, "");
   printf("  },\n  \"rules\": [\n");
   size_t count = sizeof rules / sizeof *rules;
-  for (size_t k = 0; k < count; k++) print_rule(&rules[k], k + 1 < count ? "," : "");
+  for (size_t k = 0; k < count; k++) print_rule(&rules[k], families[k], k + 1 < count ? "," : "");
   printf("  ]\n}\n");
   return 0;
 }

@@ -1,11 +1,11 @@
 /**
  * `npm run build:package`, which `npm pack` and `npm publish` do first: writes into dist/ what the package holds
- * besides the sources. No compiler of C is needed: the modules come from the base64 in js/generated.
+ * besides the sources. No compiler of C is needed: the modules come from js/generated.
  *
  *     dist/cjs       js/ as CommonJS, file by file, and the declarations, emitted from the JSDoc of js/
  *     dist/types     the same declarations as those of ES modules: a line an entry that refers to dist/cjs
  *     dist/workerd   the entries of js/ for runtimes that compile no bytes: they hand over rmsprop.wasm first
- *     dist/*.wasm    the modules as files
+ *     dist/*.wasm    the modules as files, with the rules of all families
  *     dist/rmsprop.global.js    the main entry for a classic script, which finds it in the variable rmspropWasm
  */
 import { spawnSync } from 'node:child_process';
@@ -13,8 +13,8 @@ import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transform } from 'esbuild';
-import { modules } from '../js/generated/rmsprop.js';
-import { sharing } from '../js/module.js';
+import { all } from '../js/generated/all.js';
+import { bytesOf, sharing } from '../js/module.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
@@ -56,6 +56,7 @@ function writeTypes() {
  */
 async function writeCommonJs() {
   for (const file of filesIn('js')) {
+    if (file === 'generated/all.js') continue;
     const source = readFileSync(join(root, 'js', file), 'utf8');
     const hasUrl = source.includes('import.meta.url');
     const { code } = await transform(source, {
@@ -72,9 +73,9 @@ async function writeCommonJs() {
 }
 
 function writeModules() {
-  const simd = Buffer.from(modules.simd, 'base64');
-  write('rmsprop.wasm', simd);
-  write('rmsprop.shared.wasm', sharing(Uint8Array.from(simd)));
+  const bytes = bytesOf(all);
+  write('rmsprop.wasm', bytes);
+  write('rmsprop.shared.wasm', sharing(bytes));
 }
 
 /** One file an entry, which says to have an effect, or bundlers would pass it over. */

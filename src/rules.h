@@ -45,31 +45,33 @@ typedef struct {
   int adds;                /* x <- x + m: the caller passes the rate with its sign */
 } rule_row;
 
-/* The rules, one a line. */
-#define RULES(ROW)                                                                                             \
-  /*                          rho ema mean square mean gradient epsilon     quotient         after adds */    \
-  ROW(RMS_RULE_KERAS,          0, 0, DECAYED,    WEIGHTED, INSIDE,       DIVIDED,         0, 0)               \
-  ROW(RMS_RULE_KERAS_2_11,     0, 1, DECAYED,    WEIGHTED, INSIDE,       BY_RECIPROCAL,   0, 0)               \
-  ROW(RMS_RULE_TF1,            1, 0, DIFFERENCE, NUDGED,   INSIDE,       DIVIDED,         0, 0)               \
-  ROW(RMS_RULE_LEGACY,         1, 0, DECAYED,    WEIGHTED, OUTSIDE,      DIVIDED,         0, 0)               \
-  ROW(RMS_RULE_TORCH,          0, 0, GROUPED,    LERPED,   OUTSIDE,      DIVIDED,         1, 0)               \
-  ROW(RMS_RULE_OPTAX,          0, 0, DECAYED,    WEIGHTED, INSIDE,       SCALED,          0, 1)               \
-  ROW(RMS_RULE_OPTAX_OUTSIDE,  0, 0, DECAYED,    WEIGHTED, OUTSIDE,      SCALED,          0, 1)
-
-/* With the form of RMS_RULE_TF1 for the rows that a sparse gradient names: of these lines the table is made, and the
- * copies of the kernel. */
-#define ROWS(ROW) \
-  RULES(ROW)      \
-  ROW(TF1_ROWS,                1, 0, DECAYED,    WEIGHTED, INSIDE_FIRST, RATE_RECIPROCAL, 0, 0)
-
+/* The form of RMS_RULE_TF1 for the rows that a sparse gradient names. */
 enum { TF1_ROWS = RMS_RULE_COUNT };
 
+/* The table, one rule a line, by families: the rules that one entry of the package needs, of which each WebAssembly module
+ * that the entries embed is compiled. Everything else has all. Of these lines are made the table below, the copies of the
+ * kernel, and the binding's constants. */
+#define ROWS_keras(ROW)                                                                                         \
+  /*                          rho ema mean square mean gradient epsilon     quotient         after adds */     \
+  ROW(RMS_RULE_KERAS,          0, 0, DECAYED,    WEIGHTED, INSIDE,       DIVIDED,         0, 0)                \
+  ROW(RMS_RULE_KERAS_2_11,     0, 1, DECAYED,    WEIGHTED, INSIDE,       BY_RECIPROCAL,   0, 0)
+#define ROWS_tensorflow(ROW)                                                                                    \
+  ROW(RMS_RULE_TF1,            1, 0, DIFFERENCE, NUDGED,   INSIDE,       DIVIDED,         0, 0)                \
+  ROW(TF1_ROWS,                1, 0, DECAYED,    WEIGHTED, INSIDE_FIRST, RATE_RECIPROCAL, 0, 0)                \
+  ROW(RMS_RULE_LEGACY,         1, 0, DECAYED,    WEIGHTED, OUTSIDE,      DIVIDED,         0, 0)
+#define ROWS_torch(ROW)                                                                                         \
+  ROW(RMS_RULE_TORCH,          0, 0, GROUPED,    LERPED,   OUTSIDE,      DIVIDED,         1, 0)
+#define ROWS_optax(ROW)                                                                                         \
+  ROW(RMS_RULE_OPTAX,          0, 0, DECAYED,    WEIGHTED, INSIDE,       SCALED,          0, 1)                \
+  ROW(RMS_RULE_OPTAX_OUTSIDE,  0, 0, DECAYED,    WEIGHTED, OUTSIDE,      SCALED,          0, 1)
+#define ROWS_all(ROW) ROWS_keras(ROW) ROWS_tensorflow(ROW) ROWS_torch(ROW) ROWS_optax(ROW)
+
 #define ROW(rule, ...) [rule] = {__VA_ARGS__},
-static const rule_row rules[] = {ROWS(ROW)};
+static const rule_row rules[] = {ROWS_all(ROW)};
 #undef ROW
 
 #define ONE(rule, ...) + 1
-_Static_assert(RULES(ONE) == RMS_RULE_COUNT, "every rule of enum rms_rule has a line in RULES");
+_Static_assert(ROWS_all(ONE) == RMS_RULE_COUNT + 1, "every rule of enum rms_rule has a line in ROWS_all");
 #undef ONE
 
 #endif

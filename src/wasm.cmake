@@ -13,11 +13,24 @@ function(add_leaf_module name)
   set_target_properties(${name} PROPERTIES SUFFIX .wasm LINK_DEPENDS ${exports})
 endfunction()
 
+# add_kernels(<name> [SOURCES <besides the one-lane kernels>] [OPTIONS <compile and link>] [LINK_OPTIONS <link>])
 # -Os: -O2 and -O3 copy loops to hoist their flags, for more bytes and no time less.
-add_leaf_module(rmsprop EXPORTS src/exports.txt SOURCES ${core} ${lanes} INCLUDES include OPTIONS -Os -fno-jump-tables -msimd128)
-add_leaf_module(rmsprop.scalar EXPORTS src/exports.txt SOURCES ${core} INCLUDES include OPTIONS -Os -fno-jump-tables)
-add_leaf_module(rmsprop.shared EXPORTS src/exports.txt SOURCES ${core} ${lanes} INCLUDES include
-  OPTIONS -Os -fno-jump-tables -msimd128 -matomics -mbulk-memory LINK_OPTIONS -Wl,--shared-memory,--max-memory=4294967296)
+function(add_kernels name)
+  cmake_parse_arguments(PARSE_ARGV 1 kernels "" "" "SOURCES;OPTIONS;LINK_OPTIONS")
+  add_leaf_module(${name} EXPORTS src/exports.txt SOURCES ${core} ${kernels_SOURCES} INCLUDES include
+    OPTIONS -Os -fno-jump-tables ${kernels_OPTIONS} LINK_OPTIONS ${kernels_LINK_OPTIONS})
+endfunction()
+
+# All rules: to be handed over as a file.
+add_kernels(rmsprop SOURCES ${lanes} OPTIONS -msimd128)
+add_kernels(rmsprop.shared SOURCES ${lanes} OPTIONS -msimd128 -matomics -mbulk-memory
+  LINK_OPTIONS -Wl,--shared-memory,--max-memory=4294967296)
+# All rules, for engines without SIMD.
+add_kernels(rmsprop.scalar)
+# The rules of one family (rules.h): what the entries embed.
+foreach(family keras tensorflow torch optax)
+  add_kernels(rmsprop.${family} SOURCES ${lanes} OPTIONS -msimd128 -DRMS_FAMILY=${family})
+endforeach()
 
 # Where the fields of the C structs lie, for the binding: a program that prints them as JSON, run when the modules are embedded.
 add_executable(layout src/layout.c)

@@ -7,6 +7,7 @@ import { array, rangeError, typeError } from '../check.js';
 import { outlastGrowth, setAll, takeGradient } from '../core/gradients.js';
 import { checkVariables } from '../core/variables.js';
 import { Engine } from '../engine.js';
+import { keras } from '../generated/keras.js';
 import { SLOTS } from '../keras-options.js';
 import { denseOf, describe, disposedError, isIndexedSlices, isTensor, scalars, typedCopy, zerosOf } from '../tensor.js';
 import { Slices } from './slices.js';
@@ -174,7 +175,7 @@ export class LinearMemory {
     if (other && !(clipnorm > 0) && globalClipnorm > 0) {
       throw typeError(describe(other), `${updated[0].dtype} as the others under globalClipnorm`, other.dtype);
     }
-    const engine = new Engine(updated, this.#specs(), { pool: this.#pool });
+    const engine = new Engine(keras, updated, this.#specs(), { pool: this.#pool });
     this.#engine = engine;
     this.version++;
     try {

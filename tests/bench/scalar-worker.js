@@ -1,6 +1,7 @@
 /** The kernels without SIMD as a rival: in a thread, since a program's kernels are chosen once. See remote.js. */
 import { parentPort } from 'node:worker_threads';
 import { configure } from 'rmsprop-wasm';
+import 'rmsprop-wasm/scalar';
 import { kernels } from './cases.js';
 import { ours } from './ours.js';
 import { timed } from './timed.js';

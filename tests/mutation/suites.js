@@ -201,16 +201,18 @@ export class Copy {
     const native = isSame ? 'survived' : await this.#native();
     if (native !== 'survived') return native;
     // What the native programs do not see may be seen where there are several lanes.
-    const generated = join(this.#folder, 'js/generated/rmsprop.js');
-    const original = readFileSync(generated, 'utf8');
-    const modulesOf = (/** @type {string} */ text) => text.slice(text.indexOf('export const modules')); // no hash of sources
+    const folder = join(this.#folder, 'js/generated');
+    const files = readdirSync(folder).map((name) => join(folder, name));
+    const read = () => files.map((file) => readFileSync(file, 'utf8'));
+    const originals = read();
+    const built = (/** @type {string[]} */ texts) => texts.join('').replace(/sources: '.*'/, ''); // no hash of sources
     try {
       if (await this.#run([process.execPath, 'src/build.js']) !== 0) return 'invalid';
-      if (modulesOf(original) === modulesOf(readFileSync(generated, 'utf8'))) return isSame ? 'same program' : 'survived';
+      if (built(originals) === built(read())) return isSame ? 'same program' : 'survived';
       const simd = await this.#scripts(['kernels']);
       return simd === 'survived' ? await this.#scripts([], 'scalar') : simd;
     } finally {
-      writeFileSync(generated, original);
+      files.forEach((file, i) => writeFileSync(file, originals[i]));
     }
   }
 

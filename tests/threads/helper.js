@@ -8,6 +8,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Memory, configure, tensorAt } from 'rmsprop-wasm';
+import 'rmsprop-wasm/scalar';
 import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
 import { gradientOf } from './gradients.js';
 

@@ -5,14 +5,22 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { layout, modules, stamp } from '../../js/generated/rmsprop.js';
-import { sharing } from '../../js/module.js';
-import { modules as denseModules } from '../../web-demo/model/generated/dense.js';
+import { all } from '../../js/generated/all.js';
+import { keras } from '../../js/generated/keras.js';
+import { optax } from '../../js/generated/optax.js';
+import { layout, stamp } from '../../js/generated/rmsprop.js';
+import { scalar } from '../../js/generated/scalar.js';
+import { tensorflow } from '../../js/generated/tensorflow.js';
+import { torch } from '../../js/generated/torch.js';
+import { bytesOf, sharing } from '../../js/module.js';
+import { dense } from '../../web-demo/model/generated/dense.js';
 import { largestUlp } from '../bits.js';
 import { oracleApply } from '../oracle.js';
 
 const root = new URL('../../', import.meta.url);
-const decode = (/** @type {string} */ base64) => Uint8Array.from(Buffer.from(base64, 'base64'));
+const modules = [keras, tensorflow, torch, optax, all, scalar];
+/** Those that know Keras's rule. */
+const withKeras = [keras, all, scalar];
 
 /**
  * @param {Uint8Array} bytes a module
@@ -46,11 +54,11 @@ const symbolsIn = (file) =>
   readFileSync(new URL(file, root), 'utf8').split('\n').filter(Boolean).map((line) => line.slice(1));
 
 const shapes = [
-  { name: 'rmsprop (SIMD)', bytes: decode(modules.simd), exports: 'src/exports.txt', shared: false },
-  { name: 'rmsprop (scalar)', bytes: decode(modules.scalar), exports: 'src/exports.txt', shared: false },
-  { name: 'rmsprop (shared)', bytes: sharing(decode(modules.simd)), exports: 'src/exports.txt', shared: true },
-  { name: 'rmsprop (shared, scalar)', bytes: sharing(decode(modules.scalar)), exports: 'src/exports.txt', shared: true },
-  { name: 'dense', bytes: decode(denseModules.simd), exports: 'web-demo/model/exports.txt', shared: false },
+  ...modules.flatMap((module) => [
+    { name: module.name, bytes: bytesOf(module), exports: 'src/exports.txt', shared: false },
+    { name: `${module.name} (shared)`, bytes: sharing(bytesOf(module)), exports: 'src/exports.txt', shared: true },
+  ]),
+  { name: 'dense', bytes: bytesOf(dense), exports: 'web-demo/model/exports.txt', shared: false },
 ];
 
 /**
@@ -85,7 +93,7 @@ for (const shape of shapes) {
 
 test('the module for shared memory that is derived is the one that the linker makes', (t) => {
   const built = (/** @type {string} */ name) => Uint8Array.from(readFileSync(new URL(`build/wasm/${name}`, root)));
-  const simd = decode(modules.simd);
+  const simd = bytesOf(all);
   // A build of other sources says nothing of these.
   if (!existsSync(new URL('build/wasm/rmsprop.shared.wasm', root)) || Buffer.compare(built('rmsprop.wasm'), simd) !== 0) {
     t.skip('build/wasm does not hold the embedded modules: npm run build makes them');
@@ -95,14 +103,14 @@ test('the module for shared memory that is derived is the one that the linker ma
 });
 
 test('each module takes at most 48 KB', (t) => {
-  const [simd, scalar] = [decode(modules.simd).length, decode(modules.scalar).length];
-  t.diagnostic(`SIMD ${simd} bytes, scalar ${scalar} bytes, made by ${stamp.compiler}`);
-  assert.ok(Math.max(simd, scalar) <= 48 * 1024);
+  const lengths = modules.map(({ hex }) => hex.length / 2);
+  t.diagnostic(`${modules.map(({ name }, i) => `${name} ${lengths[i]} bytes`).join(', ')}, made by ${stamp.compiler}`);
+  assert.ok(Math.max(...lengths) <= 48 * 1024);
 });
 
 test('the scalar module needs no SIMD', () => {
   // Every SIMD instruction starts with 0xfd: code without that byte has none. (With it, it may still be a constant.)
-  const bytes = decode(modules.scalar);
+  const bytes = bytesOf(scalar);
   const { start, length } = /** @type {{ start: number, length: number }} */ (sectionsOf(bytes).get(SECTIONS.code));
   assert.ok(!bytes.subarray(start, start + length).includes(0xfd));
 });
@@ -121,9 +129,9 @@ function kernelsOf(bytes) {
   return { memory, step: /** @type {(options: number, tensors: number, count: number) => void} */ (exports.rms_step) };
 }
 
-for (const [name, base64] of Object.entries(modules)) {
-  test(`the ${name} kernels work at any offset of whole floats, for every combination of NULL, and write their arrays only`, () => {
-    const { memory, step } = kernelsOf(decode(base64));
+for (const module of withKeras) {
+  test(`the ${module.name} kernels work at any offset of whole floats, for every combination of NULL, and write their arrays only`, () => {
+    const { memory, step } = kernelsOf(bytesOf(module));
     const view = new DataView(memory.buffer);
     const floatsOf = new Float32Array(memory.buffer);
     let seed = 7;
@@ -179,10 +187,10 @@ for (const [name, base64] of Object.entries(modules)) {
   });
 }
 
-for (const [name, base64] of Object.entries(modules)) {
-  test(`the ${name} kernels average without a step, and sum squares by leaves as they do at once`, () => {
+for (const module of withKeras) {
+  test(`the ${module.name} kernels average without a step, and sum squares by leaves as they do at once`, () => {
     const memory = new WebAssembly.Memory({ initial: 8 });
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(decode(base64)), { env: { memory } });
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytesOf(module)), { env: { memory } });
     const kernels = /** @type {Record<string, (...args: number[]) => number>} */ (/** @type {unknown} */ (instance.exports));
     const [view, floatsOf] = [new DataView(memory.buffer), new Float32Array(memory.buffer)];
     const [options, tensor, sums, leaves] = [64, 256, 512, 576];

@@ -5,12 +5,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Memory } from 'rmsprop-wasm';
+import { keras } from '../../js/generated/keras.js';
+import { optax } from '../../js/generated/optax.js';
 import { layout, rules } from '../../js/generated/rmsprop.js';
+import { tensorflow } from '../../js/generated/tensorflow.js';
+import { torch } from '../../js/generated/torch.js';
 import { kernelsOf } from '../../js/module.js';
 import { clippedByValue, formOf, globalFactorOf, normOf, numbers, prepared, scalarsOf, step } from '../../js/core/rule.js';
 import { functions, normText, preparedText, stepText } from '../../js/core/rule-text.js';
 
 const { constants } = layout;
+const FAMILIES = { keras, tensorflow, torch, optax };
 const {
   RMS_UNSCALE, RMS_HOLD, RMS_DECAY_WEIGHTS, RMS_DECAY_GRADIENTS, RMS_OVERWRITE, RMS_CLIP_BY_VALUE, RMS_CLIP_BY_NORM,
   RMS_CLIP_BY_GLOBAL_NORM, RMS_MAXIMIZE, RMS_NESTEROV, RMS_CORRECT_BIAS, RMS_PREPARED, RMS_KEEP_WEIGHTS, RMS_KEEP_GRADIENT,
@@ -77,7 +82,6 @@ class Kernels {
   constructor(dtype) {
     this.memory = new Memory();
     this.dtype = dtype;
-    this.kernels = kernelsOf(this.memory);
     this.block = this.memory.allocate(4096);
     this.buffer = /** @type {ArrayBuffer} */ (this.memory.buffer);
     this.view = new DataView(this.buffer, this.block);
@@ -115,7 +119,8 @@ class Kernels {
     view.setUint32(options + layout.options.sum_squares, block + sums, true);
     view.setUint32(options + layout.options.rule, namesRows ? constants.RMS_RULE_TF1 : row, true);
     view.setUint32(options + layout.options.flags, flags, true);
-    this.kernels.rms_step(block + options, block + tensor, 1);
+    const family = FAMILIES[/** @type {keyof typeof FAMILIES} */ (rules[row].family)];
+    kernelsOf(this.memory, family).rms_step(block + options, block + tensor, 1);
     const after = Object.fromEntries([...places].map(([name, place]) => [name, [...place]]));
     return { ...after, sum: [new TypedArray(this.buffer, block + sums, 1)[0]] };
   }

@@ -15,6 +15,7 @@ import { ThreadPool } from 'rmsprop-wasm/threads';
 import { RMSprop as TorchRMSprop } from 'rmsprop-wasm/torch';
 import { RMSPropOptimizer } from 'rmsprop-wasm/v1';
 import { availableCores } from '../../js/hosts.js';
+import { MAXIMUM_UNITS } from '../../js/work.js';
 
 const THREADS = [1, 2, 3, 8];
 /** Large enough to be divided, with cuts within tensors, and at odd places. */
@@ -196,6 +197,34 @@ test('the workers take their part, of sums too, and not of a small step', (t) =>
     helped = helped.map((was, i) => was || taken[i] < units[i]);
   }
   assert.deepEqual(helped, [true, true]);
+});
+
+test('the workers take their part of the steps of every dialect, each with kernels of its own', (t) => {
+  const pool = pools[1];
+  const { memory } = pool;
+  const v = variable(new Float32Array(400_000), { memory });
+  v.gradientBuffer();
+  const transform = optax.rmsprop({ learningRate: 1, pool });
+  const state = transform.init([v]);
+  const [keras, torch] = [new RMSprop({ pool }), new TorchRMSprop([v], { pool })];
+  keras.build([v]);
+  const [legacy, v1] = [new LegacyRMSprop({ pool }), new RMSPropOptimizer({ learningRate: 1, pool })];
+  const steps = [
+    () => keras.step(), () => torch.step(), () => legacy.applyGradients([[v.gradient, v]]),
+    () => v1.applyGradients([[v.gradient, v]]), () => transform.step([v.gradient], state, [v]),
+  ];
+  const exchange = t.mock.method(Atomics, 'compareExchange').mock;
+  for (const step of steps) {
+    let taken = 98;
+    for (let call = 0; call < 5000 && taken === 98; call++) {
+      exchange.resetCalls();
+      step();
+      const units = exchange.calls.filter(({ arguments: [, , from], result }) => result === from)
+        .map(({ arguments: [, , from, to] }) => (Number(from) % MAXIMUM_UNITS) - (Number(to) % MAXIMUM_UNITS));
+      taken = units.reduce((sum, count) => sum + count, 0);
+    }
+    assert.ok(taken < 98, `a worker has done some of the 98 units, not ${98 - taken}`);
+  }
 });
 
 test('memory may grow between steps', () => {

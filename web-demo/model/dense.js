@@ -1,7 +1,7 @@
 /**
  * The dense layers of model/dense.h as WebAssembly, on an optimizer's memory. Compiled at first use, synchronously.
  */
-import { modules } from './generated/dense.js';
+import { dense } from './generated/dense.js';
 
 /**
  * @typedef {object} DenseKernels the functions of model/dense.h; pointers are byte offsets, sizes are numbers
@@ -31,10 +31,18 @@ const instances = new WeakMap();
 export function denseKernelsOf(memory) {
   let kernels = instances.get(memory);
   if (kernels === undefined) {
-    compiled ??= new WebAssembly.Module(Uint8Array.from(atob(modules.simd), (character) => character.charCodeAt(0)));
+    compiled ??= new WebAssembly.Module(bytesOf(dense.hex));
     const instance = new WebAssembly.Instance(compiled, { env: { memory } });
     kernels = /** @type {DenseKernels} */ (/** @type {unknown} */ (instance.exports));
     instances.set(memory, kernels);
   }
   return kernels;
+}
+
+/**
+ * @param {string} hex
+ * @returns {Uint8Array<ArrayBuffer>}
+ */
+function bytesOf(hex) {
+  return Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16));
 }

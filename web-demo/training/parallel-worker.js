@@ -1,6 +1,7 @@
 /** One of the workers of parallel.js. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { configure } from '../../js/index.js';
+import '../../js/scalar.js';
 import { Exchange } from './exchange.js';
 import { Trainer } from './trainer.js';
 
