@@ -56,9 +56,9 @@ test('its JavaScript takes at most 20 kB', { todo }, async () => {
 
 /** Kilobytes of each entry at most: of JavaScript, and with the modules that it embeds. @type {Record<string, [number, number]>} */
 const LIMITS = {
-  '.': [24.5, 34], './v1': [16, 27], './legacy': [20.5, 32], './torch': [26, 36], './optax': [20, 30], './jax': [24, 34],
-  './tfjs': [22, 32], './threads': [7, 7], './nats': [9.5, 9.5], './node': [1.5, 1.5], './storage': [1.3, 1.3],
-  './keras-files': [2.6, 2.6], './tfjs-files': [2.1, 2.1], './scalar': [0.5, 8.5],
+  '.': [26, 35], './v1': [17, 28], './legacy': [21.5, 32.5], './torch': [26.5, 36], './optax': [20.5, 30], './jax': [24.5, 34],
+  './tfjs': [22.5, 32], './threads': [7, 7], './nats': [10, 10], './node': [2.5, 2.5], './storage': [1.6, 1.6],
+  './keras-files': [2.7, 2.7], './tfjs-files': [2.1, 2.1], './scalar': [0.5, 8.5],
 };
 
 test('each entry keeps to its limits', async (t) => {
