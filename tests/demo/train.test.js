@@ -146,7 +146,7 @@ test('--help names every flag and trains nothing', { skip }, () => {
   const { status, stdout } = cli('--help');
   assert.equal(status, 0);
   const flags = ['epochs', 'batch', 'hidden', 'learning-rate', 'rho', 'momentum', 'centered', 'ema', 'no-ema',
-    'weight-decay', 'seed', 'save', 'help'];
+    'weight-decay', 'seed', 'save', 'load', 'help'];
   for (const flag of flags) assert.match(stdout, new RegExp(`--${flag}\\b`));
   assert.doesNotMatch(stdout, /Training/);
 });
@@ -203,7 +203,7 @@ test('where there is no terminal, plain lines tell the run, and --save writes it
       /^Time {11}\d+\.\d s, of which \d+\.\d s training: [\d ]+ images\/s$/,
       /^Optimizer {6}\d+\.\d\d % of the training time: 236 steps of 6 370 parameters$/,
       /^Saved {10}.*mnist\.safetensors, [\d ]+ bytes$/,
-      /^Next .*--help.*README\.md/,
+      /^Next {11}npm start -- --load .*mnist\.safetensors --epochs 7 goes on; .*--help.*README\.md/,
     ];
     assert.equal(lines.length, expected.length, stdout);
     expected.forEach((pattern, i) => assert.match(lines[i], pattern));
@@ -252,11 +252,33 @@ function interrupted(terminal, until, ...flags) {
   });
 }
 
-test('Ctrl-C ends a run cleanly', { skip: skip || (process.platform === 'win32' && 'no signals') }, async () => {
-  const file = join(tmpdir(), 'never-written.safetensors');
-  const { status, output } = await interrupted(false, /epoch 1\/1000/, ...fast, '--epochs', '1000', '--save', file);
-  assert.equal(status, 130, output);
-  assert.match(output, /\nInterrupted after \d+ steps; nothing was saved\.\n$/);
+test('Ctrl-C ends a run cleanly and saves it, and --load goes on with the bits of a run that was not interrupted', {
+  skip: skip || (process.platform === 'win32' && 'no signals'),
+}, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'rmsprop-'));
+  try {
+    const [cut, gone, whole] = ['cut', 'gone', 'whole'].map((name) => join(folder, name));
+    const { status, output } = await interrupted(false, /epoch 1\/3/, ...fast, '--epochs', '3', '--save', cut);
+    assert.equal(status, 130, output);
+    assert.match(output, /\nInterrupted after \d+ steps\.\nSaved {10}.*cut, [\d ]+ bytes\nNext {11}npm start -- --load .*cut goes on\n$/);
+    const on = cli('--load', cut, '--save', gone);
+    assert.deepEqual([on.status, on.stderr], [0, '']);
+    assert.match(on.stdout, /3 epochs, seed 1\nGoing on from .*cut, after \d+ steps\n[^]*epoch 3\/3/);
+    assert.equal(cli(...fast, '--epochs', '3', '--save', whole).status, 0);
+    assert.deepEqual(readFileSync(gone), readFileSync(whole));
+    const over = cli('--load', gone);
+    assert.deepEqual([over.status, over.stdout], [1, '']);
+    assert.match(over.stderr, /^error: all 3 epochs of .*gone are over: give more by --epochs\n$/);
+    const other = cli('--load', gone, '--hidden', '9', '--epochs', '4');
+    assert.match(other.stderr, /^error: .* in the checkpoint must be F32 of shape \[/);
+    writeFileSync(cut, 'x');
+    assert.match(cli('--load', cut).stderr, /^error: safetensors: /);
+    assert.match(cli('--load', join(folder, 'none')).stderr, /^error: .*cannot be loaded: the directory or file does not exist/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  const { output: unsaved } = await interrupted(false, /epoch 1\/1000/, ...fast, '--epochs', '1000');
+  assert.match(unsaved, /\nInterrupted after \d+ steps\.\n$/);
 });
 
 test('on a terminal a bar shows loss, rate and speed, and Ctrl-C gives the cursor back', {

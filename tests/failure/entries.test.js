@@ -139,7 +139,8 @@ testTable('tfjs-files', surfaceOf(tfjsFiles), {
 // With real libraries and files: toolkits/interop/interop.test.js.
 const notKeras = [...bytes, bad('no file of Keras', new Uint8Array(20), RangeError,
   'bytes must be a .weights.h5 or .keras file, got Uint8Array of length 20')];
-const zipped = Uint8Array.of(0x50, 0x4b);
+/** An archive without files. */
+const zipped = Uint8Array.of(0x50, 0x4b, 5, 6, ...new Uint8Array(18));
 const libraries = [
   ...object('libraries', { required: true }).filter(({ what }) => !/: (object|bare|array)/.test(what)),
   bad('none', {}, TypeError, 'libraries.h5wasm must be the module h5wasm, got undefined'),

@@ -2,11 +2,12 @@
  * `npm start`: trains a network on MNIST in the terminal. All that is shown is made here; the training is trainer.js.
  */
 import { accessSync, constants, statSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import cliProgress from 'cli-progress';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { loadFile, saveFile } from '../../js/node.js';
 import { integerIn } from './arguments.js';
+import { checkpointOf, settingsOf } from './checkpoint.js';
 import { loadMnist } from '../data/mnist-node.js';
 import { Trainer, defaults, run } from './trainer.js';
 
@@ -70,13 +71,18 @@ function parseArguments() {
     .option('--no-ema', 'no averaged weights')
     .option('--weight-decay <factor>', 'how much the weights shrink; 0: not', notNegative, defaults.weightDecay)
     .option('--seed <number>', 'of the first weights and the order of images', integerIn(0, 2 ** 32 - 1), defaults.seed)
-    .option('--save <file>', 'write weights and optimizer state at the end, as safetensors', writablePath)
+    .option('--save <file>', 'write weights and optimizer state at the end or at Ctrl-C, as safetensors', writablePath)
+    .option('--load <file>', 'go on from such a file, with its settings where none are given', (text) => resolve(text))
     .helpOption('-h, --help', 'show this help')
     .allowExcessArguments(false)
     .showHelpAfterError('(npm start -- --help shows all options)')
     .parse();
-  const { save, ...settings } = program.opts();
-  return { save, settings: { ...settings, ema: settings.ema === false ? null : settings.ema } };
+  const { save, load, ...options } = program.opts();
+  const settings = { ...options, ema: options.ema === false ? null : options.ema };
+  const bytes = load === undefined ? undefined : loadFile(load);
+  if (bytes === undefined) return { save, settings };
+  const given = Object.entries(settings).filter(([name]) => program.getOptionValueSource(name) === 'cli');
+  return { save, load, bytes, settings: { ...settingsOf(bytes), ...Object.fromEntries(given) } };
 }
 
 /** @param {number} share */
@@ -142,8 +148,21 @@ async function train(trainer, signal) {
   }
 }
 
+/**
+ * @param {Trainer} trainer
+ * @param {string} path of the file that is written
+ * @returns {string} the command that goes on from it
+ */
+function save(trainer, path) {
+  const bytes = checkpointOf(trainer);
+  saveFile(path, bytes);
+  print(`Saved          ${path}, ${grouped(bytes.length)} bytes`);
+  const epochs = trainer.done ? ` --epochs ${trainer.settings.epochs + 5}` : '';
+  return `npm start -- --load ${path}${epochs} goes on`;
+}
+
 async function main() {
-  const { save, settings } = parseArguments();
+  const { save: target, load, bytes, settings } = parseArguments();
   const interrupt = new AbortController();
   // Once: a second Ctrl-C ends the process at once.
   process.once('SIGINT', () => interrupt.abort());
@@ -151,12 +170,18 @@ async function main() {
   const data = await loadMnist();
   const trainer = new Trainer({ ...data, settings });
   try {
+    if (bytes) trainer.load(bytes);
+    if (trainer.done) {
+      throw new RangeError(`all ${trainer.settings.epochs} epochs of ${load} are over: give more by --epochs`);
+    }
     const { batch, epochs, seed } = trainer.settings;
     print(`Training a ${trainer.model.layers.join('-')} network on MNIST: ${grouped(data.train.count)} images, `
       + `batch ${batch}, ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'}, seed ${seed}`);
+    if (load !== undefined) print(`Going on from ${load}, after ${grouped(trainer.steps)} steps`);
     const accuracies = await train(trainer, interrupt.signal);
     if (accuracies === undefined) {
-      print(`Interrupted after ${trainer.steps} steps${save === undefined ? '' : '; nothing was saved'}.`);
+      print(`Interrupted after ${trainer.steps} steps.`);
+      if (target !== undefined) print(`Next           ${save(trainer, target)}`);
       process.exitCode = INTERRUPTED;
       return;
     }
@@ -165,12 +190,9 @@ async function main() {
       + `of which ${trainer.seconds.toFixed(1)} s training: ${speed(trainer)}`);
     print(`Optimizer      ${percent(trainer.optimizerSeconds / trainer.seconds)} of the training time: `
       + `${trainer.steps} steps of ${grouped(trainer.model.parameterCount)} parameters`);
-    if (save !== undefined) {
-      const bytes = trainer.save();
-      await writeFile(save, bytes);
-      print(`Saved          ${save}, ${grouped(bytes.length)} bytes`);
-    }
-    print('Next           npm start -- --help shows what can be changed; README.md, how to use the optimizer yourself');
+    const next = target === undefined ? '' : `${save(trainer, target)}; `;
+    print(`Next           ${next}npm start -- --help shows what can be changed; README.md, how to use the optimizer `
+      + 'yourself');
   } finally {
     trainer.dispose();
   }

@@ -191,7 +191,7 @@ export class Trainer {
 
   /** @returns {boolean} whether all epochs are over */
   get done() {
-    return this.steps === this.#settings.epochs * this.stepsPerEpoch;
+    return this.steps >= this.#settings.epochs * this.stepsPerEpoch;
   }
 
   /** @returns {number} the time that all steps took, making the batches included, evaluations not */
@@ -270,6 +270,17 @@ export class Trainer {
     const inputs = (this.#testInputs ??= inputsOf(this.#test.pixels));
     const accuracy = () => this.#model.evaluate(inputs, this.#test.labels).accuracy;
     return { raw: accuracy(), averaged: this.#settings.ema === null ? null : this.#optimizer.withAverages(accuracy) };
+  }
+
+  /**
+   * Goes on from a file.
+   *
+   * @param {Uint8Array} bytes what `save` gave, of a trainer with the same layers and optimizer
+   * @throws {TypeError | RangeError} if it is anything else; nothing has changed then
+   */
+  load(bytes) {
+    this.#optimizer.load(bytes);
+    this.resume();
   }
 
   /** @returns {Uint8Array} the weights and the optimizer's state, as safetensors */
