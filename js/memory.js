@@ -3,7 +3,7 @@
  * in it (tensors) is tensor.js's affair, what runs on it module.js's.
  */
 import { finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
-import { brandOf, isSharedArrayBuffer, isWasmMemory } from './core/identity.js';
+import { isSharedArrayBuffer, isWasmMemory } from './core/identity.js';
 
 const PAGE = 65536;
 /** Blocks start at multiples of a cache line and are whole cache lines long. */
@@ -19,7 +19,7 @@ const MAXIMUM_BYTES = 65536 * PAGE;
  */
 
 /** On every memory's prototype, so that two copies of the package (ESM and CommonJS) know each other's. */
-const COUNT = brandOf('Memory');
+const COUNT = Symbol.for('rmsprop-wasm.Memory');
 
 /**
  * @param {unknown} value

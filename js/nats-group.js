@@ -6,7 +6,7 @@
  * ranks is the same for all.
  */
 import { integer, knownOptions, ofType, rangeError, typeError } from './check.js';
-import { brandOf, hasBrand, isError } from './core/identity.js';
+import { hasBrand, isError } from './core/identity.js';
 import { BUS_OPTIONS, Bus, GroupError, Pending } from './nats-bus.js';
 import { Channel } from './nats-channel.js';
 import { nonce } from './nats-frames.js';
@@ -73,7 +73,7 @@ export async function join(options) {
   return group;
 }
 
-const GROUP = brandOf('Group');
+const GROUP = Symbol.for('rmsprop-wasm.Group');
 
 /** One replica's place in its group. Made by `join`. */
 export class Group {

@@ -4,7 +4,7 @@
  */
 import { integer, rangeError, typeError } from './check.js';
 import { copyOf } from './core/copy.js';
-import { arrayKind, brandOf, hasBrand, isPlain } from './core/identity.js';
+import { arrayKind, hasBrand, isPlain } from './core/identity.js';
 import { Memory } from './memory.js';
 import { MAX_DEPTH } from './state-dict.js';
 import { describe, disposedError, isTensor, zerosOf } from './tensor.js';
@@ -171,7 +171,7 @@ export class Buffers {
   }
 }
 
-const STATE = brandOf('TransformState');
+const STATE = Symbol.for('rmsprop-wasm.TransformState');
 
 /**
  * @param {unknown} state

@@ -21,7 +21,6 @@
  * middle of a chain.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
-import { brandOf } from './core/identity.js';
 import { Engine, checkPool, constants } from './engine.js';
 import { optax } from './generated/optax.js';
 import {
@@ -53,7 +52,7 @@ export { cloneState, disposeState };
  */
 
 /** How the transforms of this module, and of other copies of the package, work together: see `Steps`. */
-const STEPS = brandOf('optax.steps');
+const STEPS = Symbol.for('rmsprop-wasm.optax.steps');
 
 /**
  * @template S the state

@@ -3,16 +3,8 @@
  * package (CommonJS beside ESM), whose classes are others than ours, so that `instanceof` and prototypes miss them.
  *
  * Built-ins are known by their internal slots, which only methods that are borrowed can ask for and nothing can forge;
- * objects of this package by brands, symbols that all copies share.
+ * objects of this package by brands: properties `true` under `Symbol.for('rmsprop-wasm.…')`, which all copies share.
  */
-
-/**
- * @param {string} name of a class of this package
- * @returns {symbol} for a property of its prototype, `true`, by which every copy of the package knows its objects
- */
-export function brandOf(name) {
-  return Symbol.for(`rmsprop-wasm.${name}`);
-}
 
 /**
  * @param {unknown} value

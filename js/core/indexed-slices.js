@@ -2,7 +2,7 @@
  * Sparse gradients: some rows of a variable.
  */
 import { array, integer, rangeError, typeError } from '../check.js';
-import { arrayKind, brandOf, hasBrand, isTypedArray } from './identity.js';
+import { arrayKind, hasBrand, isTypedArray } from './identity.js';
 import { ARRAYS, describe, disposedError, isTensor } from './tensor-kinds.js';
 import { checkShape, copyOf, flatValues, lengthOf, shapeOf, sizeOf } from './values.js';
 
@@ -12,7 +12,7 @@ import { checkShape, copyOf, flatValues, lengthOf, shapeOf, sizeOf } from './val
 /** @typedef {import('../tensor.js').Variable} Variable */
 /** @typedef {import('./values.js').TypedArray} TypedArray */
 
-const SLICES = brandOf('IndexedSlices');
+const SLICES = Symbol.for('rmsprop-wasm.IndexedSlices');
 
 /**
  * @param {unknown} value

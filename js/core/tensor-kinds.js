@@ -3,7 +3,7 @@
  * their types.
  */
 import { show } from '../check.js';
-import { brandOf, hasBrand } from './identity.js';
+import { hasBrand } from './identity.js';
 
 /** @typedef {import('../tensor.js').Tensor} Tensor */
 /** @typedef {import('../tensor.js').Variable} Variable */
@@ -12,8 +12,8 @@ import { brandOf, hasBrand } from './identity.js';
 export const ARRAYS = Object.freeze({ float32: Float32Array, float64: Float64Array, int32: Int32Array });
 
 /** On every tensor's prototype, so that two copies of the package (ESM and CommonJS) know each other's. */
-export const TENSOR = brandOf('Tensor');
-export const VARIABLE = brandOf('Variable');
+export const TENSOR = Symbol.for('rmsprop-wasm.Tensor');
+export const VARIABLE = Symbol.for('rmsprop-wasm.Variable');
 
 /**
  * @param {unknown} value

@@ -18,7 +18,7 @@ import { readTfjsFile, writeTfjsFile } from 'rmsprop-wasm/tfjs-files';
 import * as torch from 'rmsprop-wasm/torch';
 import * as v1 from 'rmsprop-wasm/v1';
 import {
-  arrayKind, brandOf, hasBrand, isArrayBuffer, isBytes, isError, isMap, isPlain, isRegExp, isTypedArray, isUrl, isWasmMemory,
+  arrayKind, hasBrand, isArrayBuffer, isBytes, isError, isMap, isPlain, isRegExp, isTypedArray, isUrl, isWasmMemory,
   isWasmModule,
 } from '../../js/core/identity.js';
 
@@ -88,9 +88,10 @@ test('built-ins are known by their slots', () => {
   }
   assert.ok(isUrl(new URL('file:///a')));
   assert.ok(!isUrl('file:///a'));
-  assert.ok(hasBrand({ [brandOf('X')]: true }, Symbol.for('rmsprop-wasm.X')));
-  assert.ok(!hasBrand({ [brandOf('X')]: 1 }, brandOf('X')));
-  assert.ok(!hasBrand(null, brandOf('X')));
+  const brand = Symbol.for('rmsprop-wasm.X');
+  assert.ok(hasBrand({ [brand]: true }, brand));
+  assert.ok(!hasBrand({ [brand]: 1 }, brand));
+  assert.ok(!hasBrand(null, brand));
 });
 
 // ---- Another realm ----
