@@ -306,7 +306,7 @@ export class RMSPropOptimizer {
     this.#ready('save');
     const variables = savesVariables('save', options, ['globalStep']);
     const { globalStep } = options;
-    if (globalStep != null) checkGlobalStep(globalStep);
+    if (globalStep != null) checkGlobalStep(globalStep, false);
     const numbers = HYPERPARAMETERS.map(([name], i) => {
       const value = this.#hyperparameters[i];
       return [snakeCase(name), typeof value === 'function' ? { class_name: 'function', config: value.name } : value];
@@ -331,7 +331,7 @@ export class RMSPropOptimizer {
     this.#ready('load');
     knownOptions('load', options, ['variables', 'globalStep']);
     const { globalStep } = options;
-    if (globalStep != null) checkGlobalStep(globalStep);
+    if (globalStep != null) checkGlobalStep(globalStep, false);
     const variables = array('variables', options.variables ?? [...this.#updated]);
     const { counters, slots, weights } = readGrowing(DIALECT, bytes, variables, this.#made());
     if (globalStep != null) integer('global_step of the checkpoint', counters.global_step, -(2 ** 31), 2 ** 31 - 1);
@@ -503,14 +503,17 @@ export class RMSPropOptimizer {
 const DISPOSED = 'it is disposed';
 const DIALECT = 'tf1';
 
-/** @param {unknown} step */
-function checkGlobalStep(step) {
+/**
+ * @param {unknown} step
+ * @param {boolean} [counts] whether one is to be added, default true
+ */
+function checkGlobalStep(step, counts = true) {
   const expectation = 'a variable of one integer';
   if (!isTensor(step)) throw typeError('globalStep', expectation, step);
   if (step.isDisposed) throw disposedError(step);
   if (step.size !== 1) throw rangeError('globalStep.size', '1', step.size);
   if (!Number.isInteger(step.data[0])) throw rangeError('globalStep', expectation, step.data[0]);
-  if (step.dtype === 'int32') checkCount('globalStep', step.data[0]);
+  if (counts && step.dtype === 'int32') checkCount('globalStep', step.data[0]);
 }
 
 /**

@@ -414,3 +414,15 @@ test('nothing can be called from inside an update, nor after dispose, which give
   refuses(() => other.minimize(bowl, { varList: [v] }), Error, /^minimize of optimizer/);
   refuses(() => other.computeGradients(bowl, { varList: [v] }), Error, /^computeGradients of optimizer/);
 });
+
+test('a global step that steps have brought to its end can be saved and loaded', () => {
+  const make = (/** @type {number} */ value) => variable(value, { dtype: 'int32' });
+  const [globalStep, other, w] = [make(2 ** 31 - 2), make(0), variable([1], { name: 'w' })];
+  const optimizer = new RMSPropOptimizer({ learningRate: 0.1 });
+  optimizer.applyGradients([[[1], w]], { globalStep });
+  assert.equal(globalStep.data[0], 2 ** 31 - 1);
+  optimizer.load(optimizer.save({ globalStep }), { globalStep: other });
+  assert.equal(other.data[0], 2 ** 31 - 1);
+  optimizer.load(optimizer.save({ globalStep: other }), { globalStep: other });
+  assert.throws(() => optimizer.applyGradients([[[1], w]], { globalStep }), /^RangeError: globalStep must be below 2147483647/);
+});
