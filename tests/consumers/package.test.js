@@ -41,12 +41,13 @@ function tracked(folder) {
   return stdout.trimEnd().split('\n').filter((file) => existsSync(join(root, file)));
 }
 
-/** Tools of a clone alone. */
-const tools = ['src/install.js', 'src/pack.js'];
+/** Tools of a clone alone, and what they read. */
+const tools = ['src/install.js', 'src/pack.js', 'js/generated/all.js'];
+const scripts = tracked('js').filter((file) => !tools.includes(file));
 const expected = [
   'CMakeLists.txt', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json',
   ...['include', 'src', 'js'].flatMap(tracked).filter((file) => !tools.includes(file)),
-  ...tracked('js').flatMap((file) => [file, file.replace(/\.js$/, '.d.ts')]).map((file) => file.replace(/^js/, 'dist/cjs')),
+  ...scripts.flatMap((file) => [file, file.replace(/\.js$/, '.d.ts')]).map((file) => file.replace(/^js/, 'dist/cjs')),
   ...entries.map((name) => `dist/types/${name}.d.ts`),
   'dist/cjs/package.json',
   'dist/rmsprop.wasm', 'dist/rmsprop.shared.wasm', 'dist/rmsprop.global.js',
