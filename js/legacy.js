@@ -9,6 +9,7 @@ import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, to
 import { Engine, checkPool, constants } from './engine.js';
 import { tensorflow } from './generated/tensorflow.js';
 import { buffersBefore, callLoss, setAll } from './core/gradients.js';
+import { configured, equip } from './core/inspect.js';
 import { growingParts, readGrowing, savesVariables } from './growing-checkpoint.js';
 import { checkHyperparameter, configOf } from './keras-options.js';
 import { camelCase, snakeCase } from './naming.js';
@@ -566,6 +567,10 @@ export class RMSprop {
     for (const engine of this.#engines.values()) engine.dispose();
     for (const slot of this.#added) slot.dispose();
     this.#iteration.dispose();
+  }
+
+  static {
+    equip(this, (optimizer) => #fixed in optimizer, configured);
   }
 
   // ---- The update ----

@@ -4,6 +4,7 @@
 import { finite, integer, knownOptions, ofType, show, typeError } from './check.js';
 import { checkCounter, checkRate, checkScale } from './checkpoint.js';
 import { gradientsOf, setFirst, unzip } from './core/gradients.js';
+import { configured, equip } from './core/inspect.js';
 import { KERAS_STEP, OWN } from './keras/step.js';
 import { autoName, camelCase } from './naming.js';
 import { RMSprop } from './rmsprop.js';
@@ -291,6 +292,10 @@ export class LossScaleOptimizer {
   dispose() {
     this.#inner.dispose();
     for (const state of [this.#iteration, this.#rate, this.#counter, this.#scale]) state.dispose();
+  }
+
+  static {
+    equip(this, (optimizer) => #inner in optimizer, configured);
   }
 
   /**

@@ -7,6 +7,7 @@
  */
 import { integer, knownOptions, ofType, rangeError, typeError } from './check.js';
 import { hasBrand, isError } from './core/identity.js';
+import { disposes } from './core/inspect.js';
 import { BUS_OPTIONS, Bus, GroupError, Pending } from './nats-bus.js';
 import { Channel } from './nats-channel.js';
 import { nonce } from './nats-frames.js';
@@ -344,6 +345,10 @@ export class Group {
     this.#view = undefined;
     this.#host = undefined;
     this.#stop?.(new GroupError(LEFT));
+  }
+
+  static {
+    disposes(this, 'close');
   }
 
   /**

@@ -5,6 +5,7 @@
 import { integer, rangeError, typeError } from './check.js';
 import { copyOf } from './core/copy.js';
 import { arrayKind, hasBrand, isPlain } from './core/identity.js';
+import { checkFresh } from './core/values.js';
 import { Memory } from './memory.js';
 import { MAX_DEPTH } from './state-dict.js';
 import { describe, disposedError, isTensor, zerosOf } from './tensor.js';
@@ -68,6 +69,7 @@ export class Form {
       if (leaf === null) return null;
       const { path, dtype, size } = this.leaves[i];
       if (!isTensor(leaf)) {
+        checkFresh(name + path, `of length ${size}`, leaf);
         if (leaf.length !== size) throw rangeError(name + path, `of length ${size}`, leaf);
         const isUsable = arrayKind(leaf) === ARRAYS[dtype].name && leaf.buffer !== this.memory.buffer;
         return isUsable ? /** @type {TensorData} */ (leaf) : ARRAYS[dtype].from(leaf);

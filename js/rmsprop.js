@@ -5,6 +5,7 @@
 import { signalOf } from './abort.js';
 import { finite, knownOptions, ofType, rangeError, show } from './check.js';
 import { gradientsOf, setAll, unzip } from './core/gradients.js';
+import { configured, equip } from './core/inspect.js';
 import { checkVariables } from './core/variables.js';
 import { checkPool } from './engine.js';
 import { LinearMemory } from './keras/linear-memory.js';
@@ -243,7 +244,9 @@ export class RMSprop {
 
   /**
    * Runs a function with the averages in the variables and puts the weights back afterwards, bit for bit, also when the
-   * function throws or its promise is rejected. Before the first step the weights are their own averages.
+   * function throws or its promise is rejected. Before the first step the weights are their own averages. A variable's
+   * `.data` that is read in the function is a view, which shows the raw weights afterwards: return copies, such as
+   * `w.data.slice()`.
    *
    * @template T
    * @param {() => T} fn sync or async; steps, `save`, `load` and `dispose` throw while it runs
@@ -375,5 +378,9 @@ export class RMSprop {
   /** Frees slots and counters; the variables stay. Calling it again does nothing. */
   dispose() {
     this.#step.dispose(() => this.#ground.dispose());
+  }
+
+  static {
+    equip(this, (optimizer) => #step in optimizer, configured);
   }
 }

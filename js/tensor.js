@@ -3,7 +3,10 @@
  */
 import { finite, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { IndexedSlices, checkSlices, isIndexedSlices } from './core/indexed-slices.js';
-import { ARRAYS, TENSOR, VARIABLE, describe, disposedError, isTensor, isVariable } from './core/tensor-kinds.js';
+import { disposes, proxyError, shows } from './core/inspect.js';
+import {
+  ARRAYS, TENSOR, VARIABLE, describe, disposedError, isTensor, isVariable, itself,
+} from './core/tensor-kinds.js';
 import { bufferOf, checkShape, copyOf, flatValues, shapeOf, sizeOf } from './core/values.js';
 import { Memory, countTensor, isMemory } from './memory.js';
 import { autoName } from './naming.js';
@@ -58,32 +61,33 @@ export class Tensor {
 
   /** @returns {true} */
   get [TENSOR]() {
-    return true;
+    if (#memory in this) return true;
+    throw proxyError('tensor');
   }
 
   /** @returns {readonly number[]} the length of each dimension; [] for a scalar */
   get shape() {
-    return this.#shape;
+    return itself(this).#shape;
   }
 
   /** @returns {number} how many elements it has */
   get size() {
-    return this.#size;
+    return itself(this).#size;
   }
 
   /** @returns {DType} */
   get dtype() {
-    return this.#dtype;
+    return itself(this).#dtype;
   }
 
   /** @returns {Memory} where it lives */
   get memory() {
-    return this.#memory;
+    return itself(this).#memory;
   }
 
   /** @returns {boolean} */
   get isDisposed() {
-    return this.#disposed;
+    return itself(this).#disposed;
   }
 
   /**
@@ -91,7 +95,7 @@ export class Tensor {
    * @throws {Error} if it is disposed
    */
   get byteOffset() {
-    if (this.#disposed) throw disposedError(this);
+    if (this.isDisposed) throw disposedError(this);
     return this.#byteOffset;
   }
 
@@ -101,7 +105,7 @@ export class Tensor {
    * @throws {Error} if it is disposed
    */
   get data() {
-    if (this.#disposed) throw disposedError(this);
+    if (this.isDisposed) throw disposedError(this);
     const buffer = /** @type {ArrayBuffer} */ (this.#memory.buffer);
     if (this.#view?.buffer !== buffer) this.#view = new ARRAYS[this.#dtype](buffer, this.#byteOffset, this.#size);
     return /** @type {TensorData} */ (this.#view);
@@ -149,9 +153,14 @@ export class Tensor {
     return level(0);
   }
 
+  /** @returns {NestedNumbers} what JSON shows of it */
+  toJSON() {
+    return this.toArray();
+  }
+
   /** Frees its memory, unless it came by `tensorAt`; calling it again does nothing. */
   dispose() {
-    if (this.#disposed) return;
+    if (this.isDisposed) return;
     this.#disposed = true;
     this.#view = undefined;
     if (!this.#isOwner) return;
@@ -202,12 +211,13 @@ export class Variable extends Tensor {
 
   /** @returns {true} */
   get [VARIABLE]() {
-    return true;
+    if (#gradient in this) return true;
+    throw proxyError('variable');
   }
 
   /** @returns {Tensor | IndexedSlices | null} of the next step; null: there is none, and the step skips the variable */
   get gradient() {
-    return this.#gradient;
+    return itself(this).#gradient;
   }
 
   /**
@@ -218,7 +228,7 @@ export class Variable extends Tensor {
    */
   set gradient(gradient) {
     if (isIndexedSlices(gradient)) this.#gradient = checkSlices(this, gradient);
-    else this.#gradient = gradient === null ? null : this.placeGradient(gradient);
+    else itself(this).#gradient = gradient === null ? null : this.placeGradient(gradient);
   }
 
   /**
@@ -226,7 +236,7 @@ export class Variable extends Tensor {
    *   gradients here saves a copy
    */
   gradientBuffer() {
-    const buffer = this.#ownBuffer();
+    const buffer = itself(this).#ownBuffer();
     this.#gradient = buffer;
     return buffer;
   }
@@ -243,19 +253,19 @@ export class Variable extends Tensor {
     const checked = checkGradient(this, gradient);
     if (isTensor(checked)) return checked;
     const values = outlastingGrowth(checked, this.memory);
-    const buffer = this.#ownBuffer();
+    const buffer = itself(this).#ownBuffer();
     buffer.data.set(values);
     return buffer;
   }
 
   /** @returns {boolean} whether it has a gradient buffer of its own */
   get hasGradientBuffer() {
-    return this.#buffer?.isDisposed === false;
+    return itself(this).#buffer?.isDisposed === false;
   }
 
   /** Gives the memory of the gradient buffer back, unless it is the variable's `.gradient`. */
   freeGradientBuffer() {
-    if (this.#buffer !== this.#gradient) this.#buffer?.dispose();
+    if (itself(this).#buffer !== this.#gradient) this.#buffer?.dispose();
   }
 
   /**
@@ -281,20 +291,17 @@ export class Variable extends Tensor {
 
   /** Frees its memory and its gradient buffer; calling it again does nothing. */
   dispose() {
-    this.#buffer?.dispose();
+    itself(this).#buffer?.dispose();
     for (const buffer of this.#replaced) buffer.dispose();
     super.dispose();
   }
 }
 
-// Node 18 has no Symbol.dispose yet.
-if (Symbol.dispose) {
-  Object.defineProperty(Tensor.prototype, Symbol.dispose, {
-    value: /** @this {Tensor} */ function dispose() {
-      this.dispose();
-    },
-  });
-}
+shows(Tensor, (tensor) => {
+  const { shape, dtype, data } = tensor;
+  return { ...(isVariable(tensor) && { name: tensor.name }), shape, dtype, data };
+});
+disposes(Tensor);
 
 /**
  * @param {Values | Tensor} values a number makes a scalar, nested arrays give the shape, a typed array one dimension

@@ -5,6 +5,7 @@
 import { signalOf } from './abort.js';
 import { tensorsIn } from './arena.js';
 import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
+import { equip } from './core/inspect.js';
 import { restoring } from './core/step.js';
 import { constants } from './engine.js';
 import {
@@ -596,6 +597,13 @@ function makeClass(tf) {
       this.#blocked = DISPOSED;
       this.#state.dispose();
       for (const tensor of this.#weights) tensor.dispose();
+    }
+
+    static {
+      equip(this, (optimizer) => #specs in optimizer, (optimizer) => {
+        optimizer.#ready('inspect');
+        return { iterations: optimizer.iterations, ...optimizer.getConfig() };
+      });
     }
 
     /** @param {string} call */

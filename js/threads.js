@@ -13,6 +13,7 @@
  * end of a step is waited for by looking again and again.
  */
 import { integer, knownOptions, typeError } from './check.js';
+import { disposes } from './core/inspect.js';
 import { constants } from './engine.js';
 import { layout } from './generated/rmsprop.js';
 import { availableCores, startThread } from './hosts.js';
@@ -164,6 +165,10 @@ export class ThreadPool {
    */
   close() {
     return (this.#closing ??= this.#close());
+  }
+
+  static {
+    disposes(this, 'close');
   }
 
   async #start() {

@@ -7,6 +7,7 @@ import { knownOptions, ofType, rangeError } from './check.js';
 import { Engine, checkPool, constants } from './engine.js';
 import { torch } from './generated/torch.js';
 import { buffersBefore, callLoss } from './core/gradients.js';
+import { equip } from './core/inspect.js';
 import { readStateDict, writeStateDict } from './state-dict.js';
 import { checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor } from './tensor.js';
 import {
@@ -245,6 +246,13 @@ export class RMSprop {
     this.#isDisposed = true;
     for (const { homes } of this.#groups) for (const { engine } of homes) engine.dispose();
     this.#states.clear();
+  }
+
+  static {
+    equip(this, (optimizer) => #groups in optimizer, (/** @type {RMSprop} */ optimizer) => {
+      optimizer.#ready();
+      return optimizer.#groups.map(({ options: { params, ...options } }) => ({ params: params.length, ...options }));
+    });
   }
 
   // ---- The step ----

@@ -5,6 +5,7 @@
 import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { buffersBefore, callLoss, setAll } from './core/gradients.js';
 import { arrayKind } from './core/identity.js';
+import { equip } from './core/inspect.js';
 import { checkVariables } from './core/variables.js';
 import { Engine, checkPool, constants } from './engine.js';
 import { tensorflow } from './generated/tensorflow.js';
@@ -307,11 +308,7 @@ export class RMSPropOptimizer {
     const variables = savesVariables('save', options, ['globalStep']);
     const { globalStep } = options;
     if (globalStep != null) checkGlobalStep(globalStep, false);
-    const numbers = HYPERPARAMETERS.map(([name], i) => {
-      const value = this.#hyperparameters[i];
-      return [snakeCase(name), typeof value === 'function' ? { class_name: 'function', config: value.name } : value];
-    });
-    const config = { name: this.#name, ...Object.fromEntries(numbers), centered: this.#centered };
+    const config = this.#config();
     const counters = globalStep == null ? {} : { global_step: globalStep.data[0] };
     return growingParts(DIALECT, this.#made(), { config, counters, variables });
   }
@@ -492,6 +489,22 @@ export class RMSPropOptimizer {
       const name = count ? `${prefix}_${count}` : prefix;
       this.#slots.push(Object.assign(tensors[engine.indexOf(variable)], { name }));
     }
+  }
+
+  /** @returns {Record<string, unknown>} its options, under TensorFlow's names; a callback by its name */
+  #config() {
+    const numbers = HYPERPARAMETERS.map(([name], i) => {
+      const value = this.#hyperparameters[i];
+      return [snakeCase(name), typeof value === 'function' ? { class_name: 'function', config: value.name } : value];
+    });
+    return { name: this.#name, ...Object.fromEntries(numbers), centered: this.#centered };
+  }
+
+  static {
+    equip(this, (optimizer) => #name in optimizer, (/** @type {RMSPropOptimizer} */ optimizer) => {
+      optimizer.#ready('inspect');
+      return optimizer.#config();
+    });
   }
 
   /** @param {string} call */

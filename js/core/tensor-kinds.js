@@ -32,6 +32,17 @@ export function isVariable(value) {
 }
 
 /**
+ * @template {Tensor} T
+ * @param {T} tensor
+ * @returns {T} the same
+ * @throws {TypeError} for a Proxy of one: its brand says so
+ */
+export function itself(tensor) {
+  isTensor(tensor);
+  return tensor;
+}
+
+/**
  * @param {Tensor} tensor
  * @returns {string} what messages call it
  */

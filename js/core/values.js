@@ -65,9 +65,28 @@ export function shapeOf(values) {
 export function flatValues(name, values, { size, shape, dtype }) {
   const flat = isTypedArray(values) ? values : flatten(values, shape, size);
   if (flat === undefined) throw typeError(name, expected(size, shape), values);
+  if (isTypedArray(values)) checkFresh(name, expected(size, shape), values);
   if (flat === null || lengthOf(flat) !== size) throw rangeError(name, expected(size, shape), values);
   if (dtype === 'int32') for (let i = 0; i < size; i++) integer(name, flat[i], -(2 ** 31), 2 ** 31 - 1);
   return flat;
+}
+
+/**
+ * Refuses a view whose buffer is detached, which in Node 20 only an attempt to use it tells from an empty one.
+ *
+ * @param {string} name
+ * @param {string} expectation
+ * @param {TypedArray} values
+ * @throws {RangeError} if it is one
+ */
+export function checkFresh(name, expectation, values) {
+  if (lengthOf(values) > 0) return;
+  try {
+    new Uint8Array(bufferOf(values));
+  } catch {
+    throw new RangeError(`${name} must be ${expectation}, got a stale view: its memory has grown or was transferred; `
+      + 'read .data again');
+  }
 }
 
 /**
