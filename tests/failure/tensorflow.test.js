@@ -225,6 +225,7 @@ const rows1 = {
     }, { base: () => ({ learningRate: 1 }), required: true })],
     call: (_, given) => new v1.RMSPropOptimizer(given).dispose(), good: () => [{ learningRate: 0.1 }],
   },
+  'RMSPropOptimizer#toJSON': { args: [], call: ({ it }) => it.toJSON(), reads: true },
   'RMSPropOptimizer#getName': { args: [], call: ({ it }) => it.getName(), reads: true },
   'RMSPropOptimizer#getSlotNames': { args: [], call: ({ it }) => it.getSlotNames(), reads: true },
   'RMSPropOptimizer#getSlot': { args: [anything, anything], call: ({ it }, ...given) => it.getSlot(...given), reads: true,
@@ -448,6 +449,7 @@ const rows2 = {
       ];
     },
   },
+  'RMSprop#toJSON': { args: [], call: ({ it }) => it.toJSON(), reads: true },
   'RMSprop#getConfig': { args: [], call: ({ it }) => it.getConfig(), reads: true },
   'RMSprop#save': {
     args: [options('save', { variables: flag('variables', { also: ['null'] }) })],

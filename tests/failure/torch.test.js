@@ -174,6 +174,7 @@ const rows = {
     call: (_, given) => torch.save(given), good: (w) => [w.it.stateDict()], reads: true },
   'load': { args: [[...kind('bytes', 'a Uint8Array or an ArrayBuffer', [], { required: true }), ...stateFiles('torch')]],
     call: (_, given) => torch.load(given), good: (w) => [torch.save(w.it.stateDict())], reads: true },
+  'RMSprop#toJSON': { args: [], call: ({ it }) => it.toJSON(), reads: true },
   'RMSprop#stateDict': {
     args: [], call: ({ it }) => it.stateDict(), reads: true,
     more: (w) => /** @type {[string, Any, ErrorType, string][]} */ ([

@@ -149,6 +149,7 @@ const rows = {
     ]],
     call: ({ it }, given) => it.setWeights(given), good: (w) => [w.weights],
   },
+  'RMSpropWasm#toJSON': { args: [], call: ({ it }) => it.toJSON(), reads: true },
   'RMSpropWasm#getConfig': { args: [], call: ({ it }) => it.getConfig(), reads: true },
   'RMSpropWasm.fromConfig': {
     args: [[], [...object('config', { required: true }),
