@@ -277,8 +277,11 @@ export class Engine {
    * @param {boolean} isUsed
    */
   useSlot(name, isUsed) {
-    this.#overlap.forget();
-    for (const slot of this.#slots) if (slot.name === name) slot.isUsed = isUsed;
+    for (const slot of this.#slots) {
+      if (slot.name !== name || slot.isUsed === isUsed) continue;
+      slot.isUsed = isUsed;
+      this.#overlap.forget();
+    }
   }
 
   /**

@@ -5,15 +5,16 @@
  */
 import { knownOptions, ofType, rangeError } from './check.js';
 import { Engine, checkPool, constants } from './engine.js';
-import { torch } from './generated/torch.js';
-import { buffersBefore, callLoss } from './core/gradients.js';
+import { LOSS_RUNS, callLoss, outlastGrowth, takeGradient } from './core/gradients.js';
 import { equip } from './core/inspect.js';
+import { Overlap } from './core/overlap.js';
+import { Step, warn } from './core/step.js';
+import { torch } from './generated/torch.js';
 import { readStateDict, writeStateDict } from './state-dict.js';
-import { checkGradient, describe, disposedError, indexedSlices, isIndexedSlices, isTensor } from './tensor.js';
+import { describe, disposedError, indexedSlices, isIndexedSlices, isTensor } from './tensor.js';
 import {
   NUMBERS, OPTIONS, SLOTS, checkGroup, defaultsOf, groupOf, groupsOf, noteLoaded, rateOf, savedGroups, stateDictOf,
 } from './torch/groups.js';
-import { constrain } from './updates.js';
 
 export { clipGradNorm, clipGradValue } from './torch-clip.js';
 export * as lrScheduler from './torch/schedulers.js';
@@ -27,21 +28,32 @@ export * as swaUtils from './torch/swa-utils.js';
 /** @typedef {import('./torch/groups.js').ParameterState} ParameterState */
 /** @typedef {import('./torch/groups.js').SavedState} SavedState */
 /** @typedef {import('./torch/groups.js').StateDict} StateDict */
-/** @typedef {import('./core/gradients.js').Gradient} Gradient */
 /** @typedef {import('./core/gradients.js').LossAndGradients} LossAndGradients */
+/** @typedef {import('./core/staging.js').DenseGradient} DenseGradient */
+/** @typedef {import('./memory.js').Memory} Memory */
 /**
  * @typedef {object} Home where the state of parameters is that are in one group and one memory, and have the same slots
  * @property {Engine} engine
- * @property {import('./memory.js').Memory} memory
+ * @property {Memory} memory
  * @property {boolean} hasBuffer
  * @property {boolean} hasMean
  * @property {import('./engine.js').Placed} [placed] what is to be run
  */
 /**
+ * @typedef {object} Member a parameter
+ * @property {Variable} variable
+ * @property {number} place among all parameters
+ * @property {number} times how often it is in its group: PyTorch takes, and steps, one repeatedly
+ * @property {Home} [home] undefined before its first gradient
+ * @property {number} index of it in the engine
+ * @property {number} step steps made
+ */
+/**
  * @typedef {object} Group
  * @property {ParamGroup} options
- * @property {Map<Variable, number>} counts how often each parameter is in it: PyTorch takes, and steps, one repeatedly
+ * @property {Member[]} members
  * @property {Home[]} homes
+ * @property {Record<string, any>} checked the options of the call
  */
 
 /**
@@ -69,9 +81,27 @@ export class RMSprop {
   #pool;
   /** @type {Group[]} */
   #groups = [];
-  /** In the order of the parameters' first gradients. @type {Map<Variable, { step: number, home: Home }>} */
-  #states = new Map();
-  #isDisposed = false;
+  /** All parameters. @type {Map<Variable, Member>} */
+  #members = new Map();
+  /** Those that have state, in the order of their first gradients. @type {Set<Member>} */
+  #stateful = new Set();
+  /** What the engines write in one call. */
+  #overlap = new Overlap();
+  /** The gradients of the call, by the places of the parameters. @type {DenseGradient[]} */
+  #taken = [];
+  /** What the call has made: parameters with their first gradients, and homes. */
+  #made = { members: /** @type {Member[]} */ ([]), homes: /** @type {Set<Home>} */ (new Set()) };
+  #step = new Step(() => 'the optimizer', {
+    stage: (gradients) => this.#stage(gradients),
+    ask: () => this.#ask(),
+    place: () => this.#place(),
+    run: () => this.#run(),
+    constrain: (constrain) => {
+      for (const { variable, place } of this.#members.values()) if (this.#taken[place] !== null) constrain(variable);
+    },
+    count: () => this.#count(),
+    undo: () => this.#undo(),
+  });
 
   /**
    * @param {Iterable<Parameter> | Iterable<GroupOptions>} params variables, with names or without, or groups with
@@ -99,9 +129,8 @@ export class RMSprop {
    *   next step changes
    */
   get state() {
-    return new Map([...this.#states].map(([variable, { step, home }]) => {
-      const i = home.engine.indexOf(variable);
-      const slots = home.engine.slots.map(({ name, tensors }) => [name, tensors[i]]);
+    return new Map([...this.#stateful].map(({ variable, step, home, index }) => {
+      const slots = /** @type {Home} */ (home).engine.slots.map(({ name, tensors }) => [name, tensors[index]]);
       return [variable, /** @type {ParameterState} */ ({ step, ...Object.fromEntries(slots) })];
     }));
   }
@@ -114,19 +143,25 @@ export class RMSprop {
    *   of another group; nothing has changed then
    */
   addParamGroup(group) {
-    this.#ready();
+    this.#step.check('addParamGroup');
     const options = groupOf(group, this.#defaults);
     const { params } = options;
-    if (this.#groups.some(({ counts }) => params.some((variable) => counts.has(variable)))) {
+    if (params.some((variable) => this.#members.has(variable))) {
       throw new RangeError('some parameters appear in more than one parameter group');
     }
-    /** @type {Map<Variable, number>} */
-    const counts = new Map();
-    for (const variable of params) counts.set(variable, (counts.get(variable) ?? 0) + 1);
-    if (counts.size < params.length) {
-      console.warn('optimizer contains a parameter group with duplicate parameters: each step updates them repeatedly');
+    /** @type {Map<Variable, Member>} */
+    const members = new Map();
+    for (const variable of params) {
+      const member = members.get(variable);
+      const place = this.#members.size + members.size;
+      if (member) member.times += 1;
+      else members.set(variable, { variable, place, times: 1, home: undefined, index: -1, step: 0 });
     }
-    this.#groups.push({ options, counts, homes: [] });
+    if (members.size < params.length) {
+      warn('optimizer contains a parameter group with duplicate parameters: each step updates them repeatedly');
+    }
+    for (const [variable, member] of members) this.#members.set(variable, member);
+    this.#groups.push({ options, members: [...members.values()], homes: [], checked: options });
   }
 
   /**
@@ -139,36 +174,9 @@ export class RMSprop {
    * @throws {Error} for a sparse gradient, or a disposed tensor; likewise
    */
   step(closure) {
-    this.#ready();
-    const [loss, gradients] = closure === undefined ? [undefined, this.#ownGradients()] : this.#evaluate(closure);
-    this.#checkStep(gradients);
-    const freeBuffers = buffersBefore([...gradients.keys()]);
-    /** @type {[Group, Home][]} */
-    const created = [];
-    let homes;
-    try {
-      homes = this.#house(gradients, created);
-      this.#stage(gradients, homes);
-    } catch (error) {
-      for (const [, { engine }] of created) engine.dispose();
-      this.#settle(false);
-      freeBuffers();
-      throw error;
-    }
-    this.#settle(true);
-    for (const [group, home] of created) group.homes.push(home);
-    for (const [variable, home] of homes) this.#states.set(variable, { step: 0, home });
-
-    this.#run();
-    this.#repeat(gradients);
-    for (const { counts } of this.#groups) {
-      for (const [variable, count] of counts) {
-        const state = this.#states.get(variable);
-        if (state && gradients.has(variable)) state.step += count;
-      }
-    }
-    const failure = constrain([...gradients.keys()].map((variable) => ({ variable })));
-    if (failure) throw failure.error;
+    this.#step.check('step');
+    const [loss, gradients] = closure === undefined ? [] : this.#evaluate(closure);
+    this.#step.run('step', gradients);
     return loss;
   }
 
@@ -181,10 +189,10 @@ export class RMSprop {
    * @throws {Error} if a gradient to be filled is disposed; nothing has changed then
    */
   zeroGrad(options = {}) {
-    this.#ready();
+    this.#step.check('zeroGrad', LOSS_RUNS);
     knownOptions('zeroGrad', options, ['setToNone']);
     const setToNone = ofType('setToNone', options.setToNone ?? true, 'boolean');
-    const variables = this.#groups.flatMap(({ options: { params } }) => params);
+    const variables = [...this.#members.keys()];
     if (!setToNone) {
       for (const { gradient } of variables) {
         if (isTensor(gradient) && gradient.isDisposed) throw disposedError(gradient);
@@ -217,10 +225,10 @@ export class RMSprop {
    * @throws {TypeError} for what is no state dict, and for keys that groups do not have; nothing has changed then
    */
   loadStateDict(stateDict) {
-    this.#ready();
+    this.#step.check('loadStateDict');
     const saved = savedGroups(stateDict, this.paramGroups);
     const states = saved.map((group) => group.states);
-    const homes = rehoused(states, this.#pool);
+    const homes = rehoused(states, this.#pool, this.#overlap);
 
     for (const [i, group] of this.#groups.entries()) {
       for (const { engine } of group.homes) engine.dispose();
@@ -232,171 +240,208 @@ export class RMSprop {
     }
     // In the order of the dictionary, as PyTorch.
     const loaded = new Map(states.flatMap((list) => list.map((state) => [`${state.id}`, state])));
-    this.#states = new Map();
+    this.#stateful.clear();
+    for (const member of this.#members.values()) member.home = undefined;
     for (const id of Object.keys(stateDict.state)) {
       const state = loaded.get(id);
       if (!state) continue;
       const [home] = homes.find(([{ engine }]) => engine.indexOf(state.variable) >= 0) ?? [];
-      this.#states.set(state.variable, { step: state.step, home: /** @type {Home} */ (home) });
+      const member = /** @type {Member} */ (this.#members.get(state.variable));
+      this.#settleIn(member, /** @type {Home} */ (home), state.step);
+      this.#stateful.add(member);
     }
   }
 
   /** Frees the state; the parameters stay. Calling it again does nothing. */
   dispose() {
-    this.#isDisposed = true;
-    for (const { homes } of this.#groups) for (const { engine } of homes) engine.dispose();
-    this.#states.clear();
+    this.#step.dispose(() => {
+      for (const { homes } of this.#groups) for (const { engine } of homes) engine.dispose();
+      this.#stateful.clear();
+    });
+  }
+
+  /**
+   * @param {Member} member
+   * @param {Home} home where its slots are from now on
+   * @param {number} step
+   */
+  #settleIn(member, home, step) {
+    member.home = home;
+    member.index = home.engine.indexOf(member.variable);
+    member.step = step;
   }
 
   static {
     equip(this, (optimizer) => #groups in optimizer, (/** @type {RMSprop} */ optimizer) => {
-      optimizer.#ready();
+      optimizer.#step.checkAlive('inspect');
       return optimizer.#groups.map(({ options: { params, ...options } }) => ({ params: params.length, ...options }));
     });
   }
 
   // ---- The step ----
 
-  #ready() {
-    if (this.#isDisposed) throw new Error('the optimizer is disposed');
-  }
-
-  /** @returns {Map<Variable, Gradient>} of the parameters that have one */
-  #ownGradients() {
-    /** @type {Map<Variable, Gradient>} */
-    const gradients = new Map();
-    for (const { counts } of this.#groups) {
-      for (const variable of counts.keys()) if (variable.gradient !== null) gradients.set(variable, variable.gradient);
-    }
-    return gradients;
-  }
-
   /**
    * @param {(...variables: any[]) => LossAndGradients} closure
-   * @returns {[number, Map<Variable, Gradient>]} its loss, and the gradients of the parameters that have one
+   * @returns {[loss: number, gradients: readonly unknown[]]} its loss, and a gradient for each parameter, or null
    */
   #evaluate(closure) {
     ofType('closure', closure, 'function');
-    const variables = this.#groups.flatMap(({ counts }) => [...counts.keys()]);
+    const variables = [...this.#members.keys()];
     /** @type {any} */
     let result;
-    const list = callLoss((...args) => (result = closure(...args)), variables);
-    this.#ready();
+    const list = this.#step.during('step', LOSS_RUNS, () =>
+      callLoss((...args) => (result = closure(...args)), variables));
     if (list.length !== variables.length) {
       throw rangeError('gradients', `as many as parameters, ${variables.length}`, list);
     }
-    /** @type {Map<Variable, Gradient>} */
-    const gradients = new Map();
-    list.forEach((gradient, i) => gradient === null || gradients.set(variables[i], gradient));
-    return [typeof result === 'number' ? result : result.loss, gradients];
+    return [typeof result === 'number' ? result : result.loss, list];
   }
 
   /**
-   * Everything that is wrong with a step to come.
-   *
-   * @param {Map<Variable, Gradient>} gradients
+   * @param {readonly unknown[] | undefined} gradients one for each parameter; undefined: those that they have
+   * @returns {boolean} true
    */
-  #checkStep(gradients) {
-    for (const { options, counts } of this.#groups) {
-      checkGroup(options);
-      for (const variable of counts.keys()) {
-        if (!gradients.has(variable)) continue;
-        const gradient = gradients.get(variable);
-        if (variable.isDisposed) throw disposedError(variable);
-        if (isIndexedSlices(gradient)) throw new Error('RMSprop does not support sparse gradients');
-        checkGradient(variable, gradient);
-        const home = this.#states.get(variable)?.home;
-        if (!home) continue;
-        const missing = options.momentum > 0 && !home.hasBuffer ? 'momentum_buffer'
-          : options.centered && !home.hasMean ? 'grad_avg' : '';
-        // PyTorch's KeyError: these buffers are made at a parameter's first step, or not at all.
-        if (missing) throw new RangeError(`state of ${describe(variable)} has no ${missing}`);
+  #stage(gradients) {
+    const taken = this.#taken = /** @type {DenseGradient[]} */ ([]);
+    /** @type {Set<Memory>} */
+    const memories = new Set();
+    let hasNew = false;
+    for (const group of this.#groups) {
+      const checked = group.checked = { ...group.options };
+      checkGroup(checked);
+      checked.lr = rateOf(checked.lr);
+      for (const member of group.members) {
+        const { variable, place, home } = member;
+        const gradient = takeDense(variable, gradients ? gradients[place] : variable.gradient);
+        taken.push(gradient);
+        if (gradient === null) continue;
+        memories.add(variable.memory);
+        if (home) checkSlots(variable, home, checked);
+        else hasNew = true;
       }
     }
+    for (const memory of memories) outlastGrowth(taken, memory);
+    if (hasNew) this.#house();
+    for (const { members, homes } of this.#groups) {
+      const lists = new Map(homes.map((home) =>
+        [home, home.engine.variables.map(() => /** @type {DenseGradient} */ (null))]));
+      for (const { home, index, place } of members) {
+        const list = home && lists.get(home);
+        if (list) list[index] = taken[place];
+      }
+      for (const [{ engine }, list] of lists) engine.setGradients(list);
+    }
+    return true;
   }
 
-  /**
-   * Makes the slots of parameters that have their first gradient.
-   *
-   * @param {Map<Variable, Gradient>} gradients
-   * @param {[Group, Home][]} created gets the places that are new; nothing else refers to them yet
-   * @returns {Map<Variable, Home>} where those parameters' slots are; where there are others, they are to be settled
-   */
-  #house(gradients, created) {
-    /** @type {Map<Variable, Home>} */
-    const homes = new Map();
-    for (const group of this.#groups) {
-      const hasBuffer = group.options.momentum > 0;
-      const hasMean = group.options.centered;
-      const news = [...group.counts.keys()].filter((variable) =>
-        gradients.has(variable) && !this.#states.has(variable));
-      for (const memory of new Set(news.map((variable) => variable.memory))) {
-        const variables = news.filter((variable) => variable.memory === memory);
-        let home = group.homes.find((old) =>
+  /** Makes the slots of parameters that have their first gradient. */
+  #house() {
+    for (const { checked, homes, members } of this.#groups) {
+      const hasBuffer = checked.momentum > 0;
+      const hasMean = checked.centered;
+      /** @type {Map<Memory, Member[]>} */
+      const news = new Map();
+      for (const member of members) {
+        if (member.home || this.#taken[member.place] === null) continue;
+        const { memory } = member.variable;
+        const alike = news.get(memory);
+        if (alike) alike.push(member);
+        else news.set(memory, [member]);
+      }
+      for (const [memory, alike] of news) {
+        const variables = alike.map(({ variable }) => variable);
+        let home = homes.find((old) =>
           old.memory === memory && old.hasBuffer === hasBuffer && old.hasMean === hasMean);
-        if (home) home.engine.add(variables, true);
-        else created.push([group, home = homeFor(variables, hasBuffer, hasMean, this.#pool)]);
-        for (const variable of variables) homes.set(variable, home);
-      }
-    }
-    return homes;
-  }
-
-  /** @param {boolean} isKept whether what `#house` added to places that there were stays there */
-  #settle(isKept) {
-    for (const { homes } of this.#groups) for (const { engine } of homes) engine.settle(isKept);
-  }
-
-  /**
-   * Writes all that the kernels read. It is the last that can fail.
-   *
-   * @param {Map<Variable, Gradient>} gradients
-   * @param {Map<Variable, Home>} news where parameters are that have no state yet
-   */
-  #stage(gradients, news) {
-    for (const group of this.#groups) {
-      const { options } = group;
-      const numbers = { ...options, lr: rateOf(options.lr) };
-      for (const home of new Set([...group.homes, ...[...group.counts.keys()].flatMap((v) => news.get(v) ?? [])])) {
-        const { engine } = home;
-        for (const [name, , field] of NUMBERS) engine.setNumber(field, numbers[name]);
-        engine.setWord('flags', (options.weightDecay === 0 ? 0 : constants.RMS_DECAY_GRADIENTS)
-          | (options.maximize ? constants.RMS_MAXIMIZE : 0));
-        // A buffer that is not asked for any more stays as it is.
-        engine.useSlot('momentum_buffer', options.momentum > 0);
-        engine.useSlot('grad_avg', options.centered);
-        engine.variables.forEach((variable, i) => {
-          const isHere = (news.get(variable) ?? this.#states.get(variable)?.home) === home;
-          const gradient = /** @type {any} */ (isHere ? gradients.get(variable) : undefined);
-          engine.setGradient(i, gradient === undefined ? null : variable.placeGradient(gradient));
-        });
-        home.placed = engine.place();
-      }
-    }
-  }
-
-  #run() {
-    for (const { homes } of this.#groups) for (const { placed } of homes) placed?.step();
-  }
-
-  /**
-   * Steps parameters that are in their group more than once for all times but the first.
-   *
-   * @param {Map<Variable, Gradient>} gradients
-   */
-  #repeat(gradients) {
-    for (const { counts, homes } of this.#groups) {
-      const most = Math.max(...counts.values());
-      for (let pass = 1; pass < most; pass++) {
-        for (const { engine } of homes) {
-          engine.variables.forEach((variable, i) => {
-            if (!gradients.has(variable) || (counts.get(variable) ?? 0) <= pass) engine.setGradient(i, null);
-          });
-          engine.place().step();
+        if (home) {
+          home.engine.add(variables, true);
+        } else {
+          home = homeFor(variables, hasBuffer, hasMean, this.#pool, this.#overlap);
+          homes.push(home);
+          this.#made.homes.add(home);
+        }
+        for (const member of alike) {
+          this.#settleIn(member, home, 0);
+          this.#made.members.push(member);
         }
       }
     }
   }
+
+  /** Writes the options of the groups. */
+  #ask() {
+    for (const { checked, homes } of this.#groups) {
+      for (const { engine } of homes) {
+        for (const [name, , field] of NUMBERS) engine.setNumber(field, checked[name]);
+        engine.setWord('flags', (checked.weightDecay === 0 ? 0 : constants.RMS_DECAY_GRADIENTS)
+          | (checked.maximize ? constants.RMS_MAXIMIZE : 0));
+        // A buffer that is not asked for any more stays as it is.
+        engine.useSlot('momentum_buffer', checked.momentum > 0);
+        engine.useSlot('grad_avg', checked.centered);
+      }
+    }
+  }
+
+  #place() {
+    for (const { homes } of this.#groups) for (const home of homes) home.placed = home.engine.place();
+  }
+
+  #run() {
+    for (const { homes, members, options } of this.#groups) {
+      for (const { placed } of homes) placed?.step();
+      // Parameters that are in their group more than once are stepped for all times but the first.
+      if (members.length === options.params.length) continue;
+      const most = members.reduce((most, { times }) => Math.max(most, times), 1);
+      for (let pass = 1; pass < most; pass++) {
+        for (const { home, index, times } of members) if (times <= pass) home?.engine.setGradient(index, null);
+        for (const { engine } of homes) engine.place().step();
+      }
+    }
+  }
+
+  #count() {
+    for (const member of this.#members.values()) if (this.#taken[member.place] !== null) member.step += member.times;
+    for (const member of this.#made.members) this.#stateful.add(member);
+    this.#end(true);
+  }
+
+  #undo() {
+    for (const member of this.#made.members) member.home = undefined;
+    const made = this.#made.homes;
+    if (made.size) for (const group of this.#groups) group.homes = group.homes.filter((home) => !made.has(home));
+    for (const { engine } of made) engine.dispose();
+    this.#end(false);
+  }
+
+  /** @param {boolean} isKept whether what the call has added to homes stays there */
+  #end(isKept) {
+    for (const { homes } of this.#groups) for (const { engine } of homes) engine.settle(isKept);
+    this.#made.members.length = this.#taken.length = 0;
+    this.#made.homes.clear();
+  }
+}
+
+/**
+ * @param {Variable} variable
+ * @param {unknown} gradient
+ * @returns {DenseGradient} checked
+ */
+function takeDense(variable, gradient) {
+  if (gradient === null) return null;
+  if (variable.isDisposed) throw disposedError(variable);
+  if (isIndexedSlices(gradient)) throw new Error('RMSprop does not support sparse gradients');
+  return /** @type {DenseGradient} */ (takeGradient(variable, gradient));
+}
+
+/**
+ * @param {Variable} variable
+ * @param {Home} home
+ * @param {Record<string, any>} options
+ * @throws {RangeError} PyTorch's KeyError: some slots are made at a parameter's first step, or not at all
+ */
+function checkSlots(variable, home, options) {
+  const missing = options.momentum > 0 && !home.hasBuffer ? 'momentum_buffer'
+    : options.centered && !home.hasMean ? 'grad_avg' : '';
+  if (missing) throw new RangeError(`state of ${describe(variable)} has no ${missing}`);
 }
 
 /**
@@ -428,23 +473,25 @@ export function load(bytes) {
  * @param {Variable[]} variables of one memory
  * @param {boolean} hasBuffer
  * @param {boolean} hasMean
- * @param {import('./engine.js').Pool} [pool]
+ * @param {import('./engine.js').Pool | undefined} pool
+ * @param {Overlap} overlap
  * @returns {Home}
  */
-function homeFor(variables, hasBuffer, hasMean, pool) {
+function homeFor(variables, hasBuffer, hasMean, pool, overlap) {
   const names = /** @type {(keyof typeof SLOTS)[]} */ (Object.keys(SLOTS)).filter((name) =>
     name === 'square_avg' || (name === 'momentum_buffer' ? hasBuffer : hasMean));
-  const engine = new Engine(torch, variables, names.map((name) => ({ name, field: SLOTS[name] })), { pool });
+  const engine = new Engine(torch, variables, names.map((name) => ({ name, field: SLOTS[name] })), { pool, overlap });
   engine.setWord('rule', constants.RMS_RULE_TORCH);
   return { engine, memory: variables[0].memory, hasBuffer, hasMean };
 }
 
 /**
  * @param {SavedState[][]} groups
- * @param {import('./engine.js').Pool} [pool]
+ * @param {import('./engine.js').Pool | undefined} pool
+ * @param {Overlap} overlap of the engines
  * @returns {[Home, number][]} engines that hold those states, and the group of each
  */
-function rehoused(groups, pool) {
+function rehoused(groups, pool, overlap) {
   /** @type {[Home, number][]} */
   const homes = [];
   try {
@@ -456,7 +503,7 @@ function rehoused(groups, pool) {
           if (alike.length === 0) continue;
           const [{ arrays }] = alike;
           const variables = alike.map(({ variable }) => variable);
-          const home = homeFor(variables, 'momentum_buffer' in arrays, 'grad_avg' in arrays, pool);
+          const home = homeFor(variables, 'momentum_buffer' in arrays, 'grad_avg' in arrays, pool, overlap);
           homes.push([home, place]);
           for (const { name, tensors } of home.engine.slots) {
             alike.forEach((state, i) => tensors[i].set(state.arrays[name]));

@@ -141,27 +141,51 @@ test('a gradient tensor that a callback disposes is noticed before a byte is wri
   assert.equal(optimizer.iterations, 2);
 });
 
-test('a loss function that comes back into the optimizer makes a step of its own; one that disposes what is trained is refused', () => {
+test('a loss function that comes back into the optimizer is refused, but for zeroGrad; so is one that disposes what is trained', () => {
   const memory = new Memory();
   const [a, b] = pair(memory);
+  /** @type {Any} */
   const it = new torch.RMSprop([a, b], { momentum: 0.9 });
-  const inner = () => ({ loss: 1, gradients });
-  it.step(() => {
-    it.step(inner);
-    return { loss: 1, gradients };
-  });
-  assert.equal(it.state.get(a)?.step, 2);
-  const before = bitsOf([a]);
+  const before = bitsOf([a, b]);
+  for (const call of ['step', 'loadStateDict', 'addParamGroup', 'dispose']) {
+    assert.throws(() => it.step(() => {
+      it[call](7);
+      return { loss: 1, gradients };
+    }), { name: 'Error', message: `${call} of the optimizer cannot be used: a loss function runs` });
+    assert.equal(bitsOf([a, b]), before, call);
+    assert.equal(it.state.size, 0);
+  }
   assert.throws(() => it.step(() => {
     b.dispose();
     return { loss: 1, gradients };
   }), /^Error: variable "b" is disposed$/);
-  assert.equal(bitsOf([a]), before);
-  assert.throws(() => it.step(() => {
-    it.dispose();
-    return { loss: 1, gradients };
-  }), /^Error: the optimizer is disposed$/);
-  assert.equal(bitsOf([a]), before);
+  assert.equal(bitsOf([a]), before.slice(0, bitsOf([a]).length));
+  a.gradient = [9, 9, 9];
+  it.step(() => {
+    it.zeroGrad();
+    return { loss: 1, gradients: [gradients[0], null] };
+  });
+  assert.equal(a.gradient, null);
+  assert.equal(it.state.get(a).step, 1);
+});
+
+test('torch: a constraint may read, and is refused by name whatever writes; the step stands and the next one runs', () => {
+  const memory = new Memory();
+  const [a, b] = pair(memory);
+  /** @type {Any} */
+  const it = new torch.RMSprop([a, b], { momentum: 0.9 });
+  let call = '';
+  a.constraint = () => {
+    assert.equal(it.paramGroups.length, 1);
+    it[call](7);
+  };
+  for (const [i, name] of ['step', 'loadStateDict', 'addParamGroup', 'zeroGrad', 'dispose'].entries()) {
+    call = name;
+    assert.throws(() => it.step(() => ({ loss: 1, gradients })),
+      { name: 'Error', message: `${name} of the optimizer cannot be used: a constraint runs` });
+    assert.equal(it.state.get(a).step, i + 1, name);
+    assert.equal(it.state.get(b).step, i + 1, name);
+  }
 });
 
 test('optax: a schedule that disposes the state, or what memory it leaves to others, changes no byte', () => {

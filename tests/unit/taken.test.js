@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LossScaleOptimizer, Memory, RMSprop, indexedSlices, tensor, tensorAt, variable } from 'rmsprop-wasm';
+import * as torch from 'rmsprop-wasm/torch';
 
 /** @typedef {any} Any */
 
@@ -276,4 +277,38 @@ test('many variables take their time in proportion: each gradient is looked at a
     return looks / count;
   });
   assert.ok(per[1] <= per[0], `${per}`);
+});
+
+test('torch: gradients are read once and are the call\'s own, across groups, types, growth and overlaps', () => {
+  // Views of a memory that grows, for parameters of two groups: two engines.
+  const memory = new Memory({ initialBytes: PAGE });
+  const [x, y] = [1, 2].map((value) => variable(new Float32Array(4000).fill(value), { memory }));
+  const [p, q] = [1, 2].map((value) => variable(new Float32Array(4000).fill(value)));
+  const { byteLength } = memory.buffer;
+  new torch.RMSprop([{ params: [x] }, { params: [y] }]).step(() => ({ loss: 0, gradients: [x.data, y.data] }));
+  assert.notEqual(memory.buffer.byteLength, byteLength, 'the memory must grow for this test to test anything');
+  new torch.RMSprop([{ params: [p] }, { params: [q] }])
+    .step(() => ({ loss: 0, gradients: [p.data.slice(), q.data.slice()] }));
+  assert.equal(bits([x, y]), bits([p, q]));
+
+  // What another group of the same call overwrites.
+  const run = (/** @type {(v: Any) => Any} */ hand) => {
+    const [a, b] = [variable([1, 2]), variable([5, 6])];
+    const optimizer = new torch.RMSprop([{ params: [a] }, { params: [b], momentum: 0.9 }], { lr: 0.1 });
+    for (let i = 0; i < 5; i++) optimizer.step(() => ({ loss: 0, gradients: [hand(b), hand(a)] }));
+    return bits([a, b]);
+  };
+  assert.equal(run((v) => v), run((v) => tensor(v)));
+  assert.equal(run((v) => v.data), run((v) => tensor(v)));
+
+  const w = variable([1, 2]);
+  const optimizer = new torch.RMSprop([w]);
+  let looks = 0;
+  const sly = new Proxy([[1, 2]], { get: (target, key) => (key === '0' && looks++ ? [NaN, NaN] : Reflect.get(target, key)) });
+  optimizer.step(() => ({ loss: 0, gradients: sly }));
+  assert.equal(looks, 1);
+  const before = [memory.bytesInUse, memory.tensorCount];
+  const failing = new torch.RMSprop([{ params: [x] }, { params: [y] }]);
+  assert.throws(() => failing.step(() => ({ loss: 0, gradients: [x.data, [1]] })), RangeError);
+  assert.deepEqual([memory.bytesInUse, memory.tensorCount, failing.state.size], [...before, 0]);
 });

@@ -533,7 +533,7 @@ test('a disposed optimizer gives its memory back, and refuses', () => {
   for (const call of /** @type {(() => unknown)[]} */ ([
     () => optimizer.step(), () => optimizer.zeroGrad(), () => optimizer.addParamGroup({ params: [] }),
     () => optimizer.loadStateDict(optimizer.stateDict()),
-  ])) assert.throws(call, /^Error: the optimizer is disposed/);
+  ])) assert.throws(call, /^Error: \w+ of the optimizer cannot be used: it is disposed$/);
 });
 
 // ---- State dicts ----
