@@ -7,6 +7,7 @@ import { Overlap } from './core/overlap.js';
 import { placedCalls } from './core/placed.js';
 import { Staging } from './core/staging.js';
 import { checkVariables } from './core/variables.js';
+import * as constants from './generated/constants.js';
 import { layout } from './generated/rmsprop.js';
 import { kernelsOf } from './module.js';
 import { Tensor, describe, zerosOf } from './tensor.js';
@@ -45,8 +46,6 @@ import { Tensor, describe, zerosOf } from './tensor.js';
  * @property {import('./memory.js').Memory} memory the only one that it works on
  * @property {PoolKernels} kernels
  */
-
-export const { constants } = layout;
 
 const DTYPES = { float32: constants.RMS_FLOAT32, float64: constants.RMS_FLOAT64 };
 

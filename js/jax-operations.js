@@ -7,7 +7,7 @@
 import { finite, rangeError, typeError } from './check.js';
 import { isPlain } from './core/identity.js';
 import { formOf, scalarsOf, step } from './core/rule.js';
-import { constants } from './engine.js';
+import * as constants from './generated/constants.js';
 import { ArrayForm, arrayFrom, checkReferences, isArray, isConcrete, named, numbersOf } from './jax-arrays.js';
 import { readSaved } from './jax-saved.js';
 import { MAX_COUNT, biasCorrectionOf, next, slotsOf } from './optax-options.js';

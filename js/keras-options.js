@@ -2,7 +2,7 @@
  * The options of Keras's RMSprop: which there are, their defaults and checks, and how they go to configs and come back.
  */
 import { finite, integer, knownOptions, ofType, rangeError, show } from './check.js';
-import { constants } from './engine.js';
+import * as constants from './generated/constants.js';
 import { isSchedule } from './schedule-marker.js';
 import { deserialize, serialize } from './schedules.js';
 

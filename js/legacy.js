@@ -6,7 +6,8 @@
 import { array, checkCount, finite, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { checkCounter, checkRate } from './checkpoint.js';
 import { clipByGlobalNorm, clipByNorm, clipByValue, roundingOf, sumOfSquares, totalSquares } from './clip.js';
-import { Engine, checkPool, constants } from './engine.js';
+import { Engine, checkPool } from './engine.js';
+import * as constants from './generated/constants.js';
 import { tensorflow } from './generated/tensorflow.js';
 import { buffersBefore, callLoss, setAll } from './core/gradients.js';
 import { configured, equip } from './core/inspect.js';

@@ -21,7 +21,8 @@
  * middle of a chain.
  */
 import { array, finite, integer, knownOptions, ofType, rangeError, typeError } from './check.js';
-import { Engine, checkPool, constants } from './engine.js';
+import { Engine, checkPool } from './engine.js';
+import * as constants from './generated/constants.js';
 import { optax } from './generated/optax.js';
 import {
   MAX_COUNT, ask, biasCorrectionOf, given, next, rmspropOptions, scheduleOf, slotsOf,

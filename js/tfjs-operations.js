@@ -3,7 +3,7 @@
  * core/rule.js over whole tensors. Nothing is read back, but by `read`, when the state moves to another backend.
  */
 import { clippedByValue, formOf, globalFactorOf, normOf, prepared, scalarsOf, step } from './core/rule.js';
-import { constants } from './engine.js';
+import * as constants from './generated/constants.js';
 
 /** @typedef {import('./tfjs.js').TF} TF */
 /** @typedef {import('./tfjs.js').TFTensor} TFTensor */

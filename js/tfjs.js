@@ -7,7 +7,7 @@ import { tensorsIn } from './arena.js';
 import { array, integer, knownOptions, ofType, rangeError, show, typeError } from './check.js';
 import { equip } from './core/inspect.js';
 import { restoring } from './core/step.js';
-import { constants } from './engine.js';
+import * as constants from './generated/constants.js';
 import {
   HYPERPARAMETERS, SLOTS, checkHyperparameter, checkOptions, configOf, evaluate, generationOf, revive,
 } from './keras-options.js';

@@ -14,7 +14,7 @@
  */
 import { integer, knownOptions, typeError } from './check.js';
 import { disposes } from './core/inspect.js';
-import { constants } from './engine.js';
+import * as constants from './generated/constants.js';
 import { layout } from './generated/rmsprop.js';
 import { availableCores, startThread } from './hosts.js';
 import { Memory, isMemory, isShared } from './memory.js';

@@ -4,11 +4,12 @@
  * the engine's; what is here is PyTorch's names, defaults, state and errors.
  */
 import { knownOptions, ofType, rangeError } from './check.js';
-import { Engine, checkPool, constants } from './engine.js';
+import { Engine, checkPool } from './engine.js';
 import { LOSS_RUNS, callLoss, outlastGrowth, takeGradient } from './core/gradients.js';
 import { equip } from './core/inspect.js';
 import { Overlap } from './core/overlap.js';
 import { Step, warn } from './core/step.js';
+import * as constants from './generated/constants.js';
 import { torch } from './generated/torch.js';
 import { readStateDict, writeStateDict } from './state-dict.js';
 import { describe, disposedError, indexedSlices, isIndexedSlices, isTensor } from './tensor.js';

@@ -47,9 +47,12 @@ const generator = requireTools();
 const compiler = `emcc ${run('emcc', ['-dumpversion']).trim()}`;
 compile();
 
+const { constants, ...structs } = printedConstants();
 /** What is generated: file → text. @type {Record<string, string>} */
 const generated = {
-  'js/generated/rmsprop.js': render({ stamp: stampOf(kernelSources), ...printedConstants() }),
+  // One export each, of which bundlers keep the numbers that are used.
+  'js/generated/constants.js': render(constants),
+  'js/generated/rmsprop.js': render({ stamp: stampOf(kernelSources), ...structs }),
   ...Object.fromEntries(modules.map(({ folder, name, wasm, sources }) => [
     `${folder}/${name}.js`,
     render({ ...(sources && { stamp: stampOf(sources) }), [name]: { name, hex: hexOf(wasm) } }),
@@ -91,12 +94,12 @@ function compile() {
 }
 
 /**
- * @returns {Record<string, object>} what src/layout.c prints; the table of rules is a constant of its own, so that
+ * @returns {{ constants: Record<string, number>, layout: object, rules: object }} what src/layout.c prints; the table of rules is a constant of its own, so that
  *   bundlers leave it out where nobody reads it
  */
 function printedConstants() {
-  const { rules, ...layout } = JSON.parse(run(process.execPath, [join(buildFolder, 'layout.js')]));
-  return { layout, rules };
+  const { constants: numbers, rules, ...layout } = JSON.parse(run(process.execPath, [join(buildFolder, 'layout.js')]));
+  return { constants: numbers, layout, rules };
 }
 
 /**
@@ -127,7 +130,7 @@ function stampOf(sources) {
 }
 
 /**
- * @param {Record<string, object>} constants
+ * @param {Record<string, object | number>} constants
  * @returns {string} a module that exports them
  */
 function render(constants) {

@@ -5,9 +5,9 @@
  *
  * Names are those of the C structs. Norms are sums over arrays, which are the caller's; what is made of a sum is here.
  */
-import { layout, rules } from '../generated/rmsprop.js';
+import * as constants from '../generated/constants.js';
+import { rules } from '../generated/rmsprop.js';
 
-const { constants } = layout;
 
 /** @typedef {import('../engine.js').OptionField} OptionField fields of rms_step_options */
 /** @typedef {Readonly<Partial<Record<OptionField, number>>>} StepOptions rms_step_options */

@@ -5,7 +5,7 @@
 import { array, checkCount, knownOptions, ofType, rangeError, show, typeError } from '../check.js';
 import { isRegExp } from '../core/identity.js';
 import { Step, warn } from '../core/step.js';
-import { constants } from '../engine.js';
+import * as constants from '../generated/constants.js';
 import { HYPERPARAMETERS, checkHyperparameter, evaluate } from '../keras-options.js';
 
 /** @typedef {import('../engine.js').OptionField} OptionField */

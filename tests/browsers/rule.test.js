@@ -7,11 +7,11 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { formOf, numbers, scalarsOf, step } from '../../js/core/rule.js';
 import { functions, stepText } from '../../js/core/rule-text.js';
-import { layout, rules } from '../../js/generated/rmsprop.js';
+import * as constants from '../../js/generated/constants.js';
+import { rules } from '../../js/generated/rmsprop.js';
 import { serve } from '../../web-demo/page/serve.js';
 import { browsers } from './browsers.js';
 
-const { constants } = layout;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** @type {{ url: string, close: () => Promise<void> }} */

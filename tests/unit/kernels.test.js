@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { all } from '../../js/generated/all.js';
+import * as constants from '../../js/generated/constants.js';
 import { keras } from '../../js/generated/keras.js';
 import { optax } from '../../js/generated/optax.js';
 import { layout, stamp } from '../../js/generated/rmsprop.js';
@@ -159,7 +160,7 @@ for (const module of withKeras) {
         }
         view.setUint32(options + layout.options.sum_squares, 128, true);
         const extended = slots >= 4;
-        const { RMS_CLIP_BY_NORM, RMS_DECAY_WEIGHTS } = layout.constants;
+        const { RMS_CLIP_BY_NORM, RMS_DECAY_WEIGHTS } = constants;
         view.setUint32(options + layout.options.flags, extended ? RMS_CLIP_BY_NORM | RMS_DECAY_WEIGHTS : 0, true);
         step(options, tensor, 1);
 
@@ -223,7 +224,7 @@ for (const module of withKeras) {
     const expected = before.slice(average).map((a, i) => Math.fround(kept * a) + Math.fround(added * before[value + i]));
     assert.deepEqual(floatsOf.slice(average, average + size), expected);
     assert.deepEqual(floatsOf.slice(value, average), before.slice(value, average), 'weights and gradients stay');
-    view.setUint32(options + layout.options.flags, layout.constants.RMS_OVERWRITE, true);
+    view.setUint32(options + layout.options.flags, constants.RMS_OVERWRITE, true);
     kernels.rms_average(options, tensor, 1);
     assert.deepEqual(floatsOf.slice(value, value + size), floatsOf.slice(average, average + size));
   });

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Memory } from 'rmsprop-wasm';
+import * as constants from '../../js/generated/constants.js';
 import { keras } from '../../js/generated/keras.js';
 import { optax } from '../../js/generated/optax.js';
 import { layout, rules } from '../../js/generated/rmsprop.js';
@@ -14,7 +15,6 @@ import { kernelsOf } from '../../js/module.js';
 import { clippedByValue, formOf, globalFactorOf, normOf, numbers, prepared, scalarsOf, step } from '../../js/core/rule.js';
 import { functions, normText, preparedText, stepText } from '../../js/core/rule-text.js';
 
-const { constants } = layout;
 const FAMILIES = { keras, tensorflow, torch, optax };
 const {
   RMS_UNSCALE, RMS_HOLD, RMS_DECAY_WEIGHTS, RMS_DECAY_GRADIENTS, RMS_OVERWRITE, RMS_CLIP_BY_VALUE, RMS_CLIP_BY_NORM,
