@@ -144,11 +144,12 @@ export function checkOptions(given, { defaults, isOld }) {
     else if (HYPERPARAMETERS.some(([hyperparameter]) => hyperparameter === name)) checkHyperparameter(name, value);
     else finite(name, value);
   }
-  const { gradientAccumulationSteps, useEma, emaMomentum, emaOverwriteFrequency } = options;
+  const { gradientAccumulationSteps, useEma, emaMomentum, emaOverwriteFrequency, lossScaleFactor } = options;
   // As in Python, 0 switches an option off.
-  if (gradientAccumulationSteps && gradientAccumulationSteps < 2) {
+  if (gradientAccumulationSteps && !(gradientAccumulationSteps >= 2 && Number.isInteger(gradientAccumulationSteps))) {
     throw rangeError('gradientAccumulationSteps', 'an integer >= 2', gradientAccumulationSteps);
   }
+  if (lossScaleFactor === 0) throw rangeError('lossScaleFactor', 'other than 0', 0);
   if (useEma && (emaMomentum < 0 || emaMomentum > 1)) throw rangeError('emaMomentum', 'in [0, 1]', emaMomentum);
   if (useEma && emaOverwriteFrequency) integer('emaOverwriteFrequency', emaOverwriteFrequency, 1);
   const exclusive = ['clipnorm', ...(isOld ? [] : ['clipvalue']), 'globalClipnorm'];
@@ -157,6 +158,22 @@ export function checkOptions(given, { defaults, isOld }) {
     throw new RangeError(`only one of ${exclusive.join(', ')} can be set, got ${clips.join(' and ')}`);
   }
   return options;
+}
+
+/**
+ * Checks that the variables' types can hold what gradients are compared with or divided by.
+ *
+ * @param {Record<string, any>} options checked
+ * @param {readonly { dtype: string }[]} variables that they are for
+ * @throws {RangeError} for a clip or scale that a variable's type cannot hold
+ */
+export function checkFit(options, variables) {
+  if (variables.every(({ dtype }) => dtype === 'float64')) return;
+  for (const name of ['clipnorm', 'clipvalue', 'globalClipnorm', 'weightDecay', 'lossScaleFactor']) {
+    const value = Math.fround(options[name] ?? 1);
+    const isLost = name === 'lossScaleFactor' && value === 0;
+    if (isLost || !Number.isFinite(value)) throw rangeError(name, 'a float32, as the variables', options[name]);
+  }
 }
 
 /**

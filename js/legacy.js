@@ -11,6 +11,7 @@ import * as constants from './generated/constants.js';
 import { tensorflow } from './generated/tensorflow.js';
 import { buffersBefore, callLoss, setAll } from './core/gradients.js';
 import { configured, equip } from './core/inspect.js';
+import { refuseSpellings } from './core/spellings.js';
 import { growingParts, readGrowing, savesVariables } from './growing-checkpoint.js';
 import { checkHyperparameter, configOf } from './keras-options.js';
 import { camelCase, snakeCase } from './naming.js';
@@ -209,7 +210,7 @@ export class RMSprop {
   /** @param {number} decay can be read again and nothing more: updates keep to the constructor's, as in Keras */
   set decay(decay) {
     this.#ready('decay');
-    this.#hyper.decay = finite('decay', decay);
+    this.#hyper.decay = checkNotNegative('decay', finite('decay', decay));
   }
 
   /** @returns {number} */
@@ -572,6 +573,7 @@ export class RMSprop {
 
   static {
     equip(this, (optimizer) => #fixed in optimizer, configured);
+    refuseSpellings(this);
   }
 
   // ---- The update ----
@@ -845,6 +847,7 @@ export class RMSprop {
   #assign(name, value) {
     this.#ready(name);
     checkHyperparameter(name, value);
+    if (name === 'momentum') checkMomentum(value);
     this.#hyper[name] = value;
   }
 
@@ -854,7 +857,8 @@ export class RMSprop {
    */
   #assignClip(name, limit) {
     this.#ready(name);
-    const plain = { ...this.#plain, [name]: limit === null ? null : finite(name, limit, 'a finite number or null') };
+    if (limit !== null) checkNotNegative(name, finite(name, limit, 'a finite number or null'));
+    const plain = { ...this.#plain, [name]: limit };
     checkClips(plain);
     this.#plain = plain;
   }
@@ -873,7 +877,7 @@ function checkOptions(given) {
   knownOptions('RMSprop', given, [...Object.keys(DEFAULTS), 'lr', 'pool']);
   for (const name of /** @type {const} */ ([...CLIPS, 'lr', 'decay'])) {
     const value = given[name];
-    if (value != null && finite(name, value) < 0) throw rangeError(name, '>= 0', value);
+    if (value != null) checkNotNegative(name, finite(name, value));
   }
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const { lr, ...options } = { lr: null, ...DEFAULTS, ...present };
@@ -883,10 +887,25 @@ function checkOptions(given) {
   ofType('centered', options.centered, 'boolean');
   finite('epsilon', options.epsilon);
   for (const name of HYPERPARAMETERS) checkHyperparameter(name, options[name]);
-  if (options.momentum < 0 || options.momentum > 1) throw rangeError('momentum', 'in [0, 1]', options.momentum);
+  checkMomentum(options.momentum);
   if (lr === null) return options;
   console.warn('The option lr is deprecated, use learningRate instead.');
   return { ...options, learningRate: lr };
+}
+
+/**
+ * @param {string} name
+ * @param {number} value
+ * @returns {number} the value
+ */
+function checkNotNegative(name, value) {
+  if (value < 0) throw rangeError(name, '>= 0', value);
+  return value;
+}
+
+/** @param {any} momentum a number or callback */
+function checkMomentum(momentum) {
+  if (momentum < 0 || momentum > 1) throw rangeError('momentum', 'in [0, 1]', momentum);
 }
 
 /** @param {Record<string, any>} clips */

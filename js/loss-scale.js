@@ -5,6 +5,7 @@ import { finite, integer, knownOptions, ofType, show, typeError } from './check.
 import { checkCounter, checkRate, checkScale } from './checkpoint.js';
 import { gradientsOf, setFirst, unzip } from './core/gradients.js';
 import { configured, equip } from './core/inspect.js';
+import { refuseSpellings } from './core/spellings.js';
 import { KERAS_STEP, OWN } from './keras/step.js';
 import { autoName, camelCase } from './naming.js';
 import { RMSprop } from './rmsprop.js';
@@ -296,6 +297,7 @@ export class LossScaleOptimizer {
 
   static {
     equip(this, (optimizer) => #inner in optimizer, configured);
+    refuseSpellings(this);
   }
 
   /**

@@ -6,6 +6,7 @@ import { signalOf } from './abort.js';
 import { finite, knownOptions, ofType, rangeError, show } from './check.js';
 import { gradientsOf, setAll, unzip } from './core/gradients.js';
 import { configured, equip } from './core/inspect.js';
+import { refuseSpellings } from './core/spellings.js';
 import { checkVariables } from './core/variables.js';
 import { checkPool } from './engine.js';
 import { LinearMemory } from './keras/linear-memory.js';
@@ -24,6 +25,7 @@ import { isVariable } from './tensor.js';
 /** @typedef {import('./core/gradients.js').Gradient} Gradient */
 /** @typedef {import('./core/gradients.js').LossAndGradients} LossAndGradients */
 /** @typedef {import('./core/gradients.js').MinimizeOptions} MinimizeOptions */
+/** @typedef {import('./keras-options.js').Hyperparameter} Hyperparameter */
 /** @typedef {import('./keras-options.js').Rate} Rate */
 /** @typedef {import('./keras-options.js').SlotName} SlotName */
 /** @typedef {import('./keras-options.js').RMSpropOptions} RMSpropOptions */
@@ -103,6 +105,108 @@ export class RMSprop {
    */
   set learningRate(rate) {
     this.#keras.learningRate = rate;
+  }
+
+  // ---- Options that can be assigned, checked as in the constructor, from the next step on ----
+
+  /** @returns {Hyperparameter} */
+  get momentum() {
+    return this.#keras.get('momentum');
+  }
+
+  /** @param {Hyperparameter} value from zero after `build` it is refused, for it has no slot */
+  set momentum(value) {
+    this.#keras.set('momentum', value);
+  }
+
+  /** @returns {Hyperparameter} */
+  get rho() {
+    return this.#keras.get('rho');
+  }
+
+  /** @param {Hyperparameter} value */
+  set rho(value) {
+    this.#keras.set('rho', value);
+  }
+
+  /** @returns {Hyperparameter} */
+  get epsilon() {
+    return this.#keras.get('epsilon');
+  }
+
+  /** @param {Hyperparameter} value */
+  set epsilon(value) {
+    this.#keras.set('epsilon', value);
+  }
+
+  /** @returns {number | null} */
+  get clipnorm() {
+    return this.#keras.get('clipnorm');
+  }
+
+  /** @param {number | null} value */
+  set clipnorm(value) {
+    this.#keras.set('clipnorm', value);
+  }
+
+  /** @returns {number | null} */
+  get clipvalue() {
+    return this.#keras.get('clipvalue');
+  }
+
+  /** @param {number | null} value */
+  set clipvalue(value) {
+    this.#keras.set('clipvalue', value);
+  }
+
+  /** @returns {number | null} */
+  get globalClipnorm() {
+    return this.#keras.get('globalClipnorm');
+  }
+
+  /** @param {number | null} value */
+  set globalClipnorm(value) {
+    this.#keras.set('globalClipnorm', value);
+  }
+
+  /** @returns {number | null} */
+  get weightDecay() {
+    return this.#keras.get('weightDecay');
+  }
+
+  /** @param {number | null} value */
+  set weightDecay(value) {
+    this.#keras.set('weightDecay', value);
+  }
+
+  /** @returns {number} */
+  get emaMomentum() {
+    return this.#keras.get('emaMomentum');
+  }
+
+  /** @param {number} value */
+  set emaMomentum(value) {
+    this.#keras.set('emaMomentum', value);
+  }
+
+  /** @returns {number | null} */
+  get emaOverwriteFrequency() {
+    return this.#keras.get('emaOverwriteFrequency');
+  }
+
+  /** @param {number | null} value */
+  set emaOverwriteFrequency(value) {
+    this.#keras.set('emaOverwriteFrequency', value);
+  }
+
+  /** @returns {number | null} */
+  get lossScaleFactor() {
+    return this.#keras.get('lossScaleFactor');
+  }
+
+  /** @param {number | null} value */
+  set lossScaleFactor(value) {
+    this.#keras.set('lossScaleFactor', value);
   }
 
   /**
@@ -382,5 +486,6 @@ export class RMSprop {
 
   static {
     equip(this, (optimizer) => #step in optimizer, configured);
+    refuseSpellings(this);
   }
 }

@@ -94,8 +94,8 @@ function compile() {
 }
 
 /**
- * @returns {{ constants: Record<string, number>, layout: object, rules: object }} what src/layout.c prints; the table of rules is a constant of its own, so that
- *   bundlers leave it out where nobody reads it
+ * @returns {{ constants: Record<string, number>, layout: object, rules: object }} what src/layout.c prints; the table
+ *   of rules is a constant of its own, so that bundlers leave it out where nobody reads it
  */
 function printedConstants() {
   const { constants: numbers, rules, ...layout } = JSON.parse(run(process.execPath, [join(buildFolder, 'layout.js')]));

@@ -8,7 +8,7 @@ import { outlastGrowth, setAll, takeGradient } from '../core/gradients.js';
 import { checkVariables } from '../core/variables.js';
 import { Engine } from '../engine.js';
 import { keras } from '../generated/keras.js';
-import { SLOTS } from '../keras-options.js';
+import { SLOTS, checkFit } from '../keras-options.js';
 import { denseOf, describe, disposedError, isIndexedSlices, isTensor, scalars, typedCopy, zerosOf } from '../tensor.js';
 import { Slices } from './slices.js';
 import { OWN, noGradients } from './step.js';
@@ -45,6 +45,10 @@ export class LinearMemory {
   #overwrites = new Map();
   /** Where the gradients lie, where a hook aggregates them. @type {Arena | undefined} */
   #arena;
+  /** Whether the hook gets something else than the gradients as they are. */
+  #isApart = false;
+  /** The slots that are there. @type {{ name: SlotName, field: import('../engine.js').SlotField }[] | undefined} */
+  #built;
   #slices;
   /** Whether this call has built it. */
   #isNew = false;
@@ -153,7 +157,39 @@ export class LinearMemory {
   }
 
   #specs() {
-    return SLOTS.filter(([, , isAsked]) => isAsked(this.#options)).map(([name, field]) => ({ name, field }));
+    return this.#built ?? specsOf(this.#options);
+  }
+
+  /**
+   * Checks options that are assigned.
+   *
+   * @param {Record<string, any>} options that are to replace those it is built by
+   * @throws {RangeError | TypeError} if they need what is not there
+   */
+  check(options) {
+    if (!this.#engine) return;
+    this.#checkFit(options, this.#engine.variables);
+    if (specsOf(options).length > this.#specs().length) {
+      throw rangeError('momentum', 'given before the optimizer is built, for it has no slot', options.momentum);
+    }
+    if (this.#arena && options.lossScaleFactor && !this.#isApart) {
+      throw rangeError('lossScaleFactor', 'given before the optimizer is built', options.lossScaleFactor);
+    }
+  }
+
+  /**
+   * Checks options against the types of the variables.
+   *
+   * @param {Record<string, any>} options checked
+   * @param {readonly Variable[]} updated
+   */
+  #checkFit(options, updated) {
+    checkFit(options, updated);
+    const { clipnorm, globalClipnorm } = options;
+    const other = updated.find(({ dtype }) => dtype !== updated[0].dtype);
+    if (other && !(clipnorm > 0) && globalClipnorm > 0) {
+      throw typeError(describe(other), `${updated[0].dtype} as the others under globalClipnorm`, other.dtype);
+    }
   }
 
   /**
@@ -170,20 +206,19 @@ export class LinearMemory {
     if (this.#engine) return;
     const overwritten = this.#isOld ? [] : variables.filter((variable) => variable.overwriteWithGradient);
     const updated = variables.filter((variable) => !overwritten.includes(variable));
-    const { clipnorm, globalClipnorm, gradientAccumulationSteps, lossScaleFactor } = this.#options;
-    const other = updated.find(({ dtype }) => dtype !== updated[0].dtype);
-    if (other && !(clipnorm > 0) && globalClipnorm > 0) {
-      throw typeError(describe(other), `${updated[0].dtype} as the others under globalClipnorm`, other.dtype);
-    }
+    const { gradientAccumulationSteps, lossScaleFactor } = this.#options;
+    this.#checkFit(this.#options, updated);
     const engine = new Engine(keras, updated, this.#specs(), { pool: this.#pool });
     this.#engine = engine;
+    this.#built = this.#specs();
+    this.#isApart = Boolean(lossScaleFactor || gradientAccumulationSteps);
     this.version++;
     try {
       for (const variable of overwritten) {
         const { memory, dtype, shape } = variable;
         this.#overwritten.set(variable, gradientAccumulationSteps ? zerosOf(memory, dtype, shape) : null);
       }
-      if (this.#hasHook) this.#arena = new Arena(updated, Boolean(lossScaleFactor || gradientAccumulationSteps));
+      if (this.#hasHook) this.#arena = new Arena(updated, this.#isApart);
       if (this.#isOld) setAll('average', engine.slot('average'), variables);
     } catch (error) {
       this.unbuild();
@@ -198,7 +233,7 @@ export class LinearMemory {
     this.#engine?.dispose();
     this.#arena?.dispose();
     for (const accumulator of this.#overwritten.values()) accumulator?.dispose();
-    this.#engine = this.#arena = this.#placed = undefined;
+    this.#engine = this.#arena = this.#placed = this.#built = undefined;
     this.#overwritten.clear();
     this.#overwrites.clear();
     this.#variables = [];
@@ -448,4 +483,9 @@ export class LinearMemory {
 function flatCopy(variable, gradient) {
   if (isIndexedSlices(gradient)) return denseOf(variable, gradient);
   return typedCopy(variable, isTensor(gradient) ? gradient.data : gradient);
+}
+
+/** @param {Record<string, any>} options checked */
+function specsOf(options) {
+  return SLOTS.filter(([, , isAsked]) => isAsked(options)).map(([name, field]) => ({ name, field }));
 }

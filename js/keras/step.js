@@ -6,7 +6,7 @@ import { array, checkCount, knownOptions, ofType, rangeError, show, typeError } 
 import { isRegExp } from '../core/identity.js';
 import { Step, warn } from '../core/step.js';
 import * as constants from '../generated/constants.js';
-import { HYPERPARAMETERS, checkHyperparameter, evaluate } from '../keras-options.js';
+import { HYPERPARAMETERS, checkHyperparameter, checkOptions, evaluate } from '../keras-options.js';
 
 /** @typedef {import('../engine.js').OptionField} OptionField */
 /**
@@ -29,6 +29,7 @@ import { HYPERPARAMETERS, checkHyperparameter, evaluate } from '../keras-options
  * @property {Target | undefined} target of the options; undefined before it is built
  * @property {boolean} isScaled whether gradients are divided by a loss scale; written here
  * @property {number} version changes whenever the target must be told everything anew
+ * @property {(options: Record<string, any>) => void} check refuses options that do not fit what it is built for
  * @property {(gradients: any, variables: any) => boolean} stage reads and checks the gradients of a call, and makes
  *   slots; false if it has none
  * @property {boolean} hasOthers whether the call does anything else than update by gradients
@@ -61,9 +62,9 @@ export class KerasStep {
   #ground;
   #step;
   /** The momentum of the first average, which Keras 3 makes a copy, and of all others. */
-  #emaMomentum;
+  #emaMomentum = new Float64Array(2);
   /** What every gradient is divided by, null if by nothing. @type {number | null} */
-  #lossScale;
+  #lossScale = null;
   /** The flags of every step. */
   #flags = 0;
   /** The hyperparameters that are asked in each update. @type {Asked[]} */
@@ -92,10 +93,7 @@ export class KerasStep {
     this.#generation = generation;
     this.#aggregate = aggregate;
     this.#ground = ground;
-    const { emaMomentum, lossScaleFactor = null } = options;
-    this.#emaMomentum = Float64Array.of(generation.isOld ? emaMomentum : 0, emaMomentum);
-    this.#lossScale = lossScaleFactor;
-    ground.isScaled = lossScaleFactor !== null;
+    this.#take(options.lossScaleFactor ?? null);
     this.#step = new Step(subject, {
       stage: (gradients, variables, scaling) => this.#stage(gradients, variables, scaling),
       hook: aggregate && ((signal) => this.#hook(signal)),
@@ -143,6 +141,47 @@ export class KerasStep {
   }
 
   /**
+   * @param {string} name of an option
+   * @returns {any}
+   */
+  get(name) {
+    this.#step.checkAlive(name);
+    return this.#options[name];
+  }
+
+  /**
+   * Assigns an option, from the next step on.
+   *
+   * @param {string} name
+   * @param {unknown} value checked as in the constructor
+   * @throws {TypeError | RangeError} for one that the constructor refuses, or that does not fit what has been built
+   */
+  set(name, value) {
+    this.#step.check(name);
+    if (value === undefined) throw typeError(name, 'a value', value);
+    const options = checkOptions({ ...this.#options, [name]: value }, this.#generation);
+    if (name === 'lossScaleFactor' && this.#lossScale !== (this.#options[name] ?? null)) {
+      throw rangeError(name, 'left to the LossScaleOptimizer', value);
+    }
+    this.#ground.check(options);
+    this.#options[name] = value;
+    this.#take(name === 'lossScaleFactor' ? this.#options[name] : this.#lossScale);
+    this.#tell();
+  }
+
+  /**
+   * Takes over what has a form of its own here.
+   *
+   * @param {number | null} lossScale
+   */
+  #take(lossScale) {
+    const { emaMomentum } = this.#options;
+    this.#emaMomentum.set([this.#generation.isOld ? emaMomentum : 0, emaMomentum]);
+    this.#lossScale = lossScale;
+    this.#ground.isScaled = lossScale !== null;
+  }
+
+  /**
    * Divides every gradient by another number from now on, and forgets the option.
    *
    * @param {number} scale
@@ -150,8 +189,7 @@ export class KerasStep {
   scaleBy(scale) {
     if (this.#lossScale === scale) return;
     this.#options.lossScaleFactor = null;
-    this.#lossScale = scale;
-    this.#ground.isScaled = true;
+    this.#take(scale);
     this.#tell();
   }
 

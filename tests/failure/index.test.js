@@ -255,6 +255,16 @@ const optimizer = {
         'learningRate must be a callback or schedule as before, got 0.1'],
     ],
   },
+  ...Object.fromEntries(['rho', 'momentum', 'epsilon', 'emaMomentum', 'clipvalue', 'clipnorm', 'globalClipnorm', 'weightDecay',
+    'emaOverwriteFrequency', 'lossScaleFactor'].map((name) => [`RMSprop#${name}=`, {
+    args: [(/rho|omentum|epsilon/.test(name) ? (name === 'emaMomentum' ? finite : hyperparameter)(name) : optional(name))
+      .filter(({ what }) => !what.endsWith(': undefined'))],
+    call: ({ it }, value) => { it[name] = value; },
+    good: ({ it }) => [it[name]],
+    more: ({ it }) => [
+      ['nothing', () => { it[name] = undefined; }, TypeError, `${name} must be a value, got undefined`],
+    ],
+  }])),
   'RMSprop#getSlot': { args: [anything, anything], call: ({ it }, ...given) => it.getSlot(...given), reads: true,
     more: ({ it, a, stranger }) => [
       ['slots that are not there', () => {

@@ -62,7 +62,7 @@ for (const [name, make] of Object.entries(optimizers)) {
       if (method in optimizer) assert.throws(() => wrapped[method]([[[1], variable([1])]]), isRefusal);
     }
     for (const getter of ['iterations', 'name', 'learningRate', 'paramGroups']) {
-      if (getter in optimizer) assert.throws(() => wrapped[getter], isRefusal);
+      if (/** @type {any} */ (optimizer)[getter] !== undefined) assert.throws(() => wrapped[getter], isRefusal);
     }
     optimizer.dispose();
   });

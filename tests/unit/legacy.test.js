@@ -227,16 +227,16 @@ test('attributes are read as float32 and can be assigned; the choice of the rule
     optimizer.clipvalue, optimizer.globalClipnorm, optimizer.decay, optimizer.centered, optimizer.name];
   const f = Math.fround;
   assert.deepEqual(values(), [f(0.1), f(0.1), f(0.8), f(0.7), 1e-3, 1, 2, null, f(0.3), false, 'RMSprop']);
-  Object.assign(optimizer, { lr: 0.2, rho: () => 0.6, momentum: 3, epsilon: 0 });
-  Object.assign(optimizer, { clipnorm: null, clipvalue: 5, globalClipnorm: 4, decay: -1 });
-  assert.deepEqual(values(), [f(0.2), f(0.2), f(0.6), 3, 0, null, 5, 4, -1, false, 'RMSprop']);
+  Object.assign(optimizer, { lr: 0.2, rho: () => 0.6, momentum: 0.5, epsilon: 0 });
+  Object.assign(optimizer, { clipnorm: null, clipvalue: 5, globalClipnorm: 4, decay: 0.25 });
+  assert.deepEqual(values(), [f(0.2), f(0.2), f(0.6), 0.5, 0, null, 5, 4, 0.25, false, 'RMSprop']);
   assert.equal(optimizer.getConfig().decay, 0.3);
   refuses(() => { optimizer.clipnorm = 1; }, RangeError, /^Cannot accept both clipnorm and globalClipnorm/);
   for (const name of ['lr', 'learningRate', 'rho', 'momentum', 'epsilon', 'clipnorm', 'clipvalue', 'globalClipnorm', 'decay']) {
     refuses(() => Object.assign(optimizer, { [name]: NaN }), RangeError, /must be a finite number/);
     refuses(() => Object.assign(optimizer, { [name]: '1' }), TypeError, /must be a finite number/);
   }
-  assert.deepEqual(values(), [f(0.2), f(0.2), f(0.6), 3, 0, null, 5, 4, -1, false, 'RMSprop']);
+  assert.deepEqual(values(), [f(0.2), f(0.2), f(0.6), 0.5, 0, null, 5, 4, 0.25, false, 'RMSprop']);
   // Unlike Keras, whose variables take no function, a rate can become a callback or schedule at any time.
   const v = variable([1]);
   optimizer.applyGradients([[[1], v]]);

@@ -56,7 +56,7 @@ test('its JavaScript takes at most 20 kB', { todo }, async () => {
 
 /** Kilobytes of each entry at most: of JavaScript, and with the modules that it embeds. @type {Record<string, [number, number]>} */
 const LIMITS = {
-  '.': [26, 35], './v1': [17.5, 28.5], './legacy': [21.5, 32.5], './torch': [28, 37], './optax': [20.5, 30], './jax': [24.5, 34],
+  '.': [26.5, 35], './v1': [17.5, 28.5], './legacy': [21.5, 32.5], './torch': [28, 37], './optax': [20.5, 30], './jax': [24.5, 34],
   './tfjs': [22.5, 32], './threads': [7, 7], './nats': [10, 10], './node': [2.5, 2.5], './storage': [1.6, 1.6],
   './keras-files': [4.5, 4.5], './tfjs-files': [2.1, 2.1], './scalar': [0.5, 8.5],
 };
