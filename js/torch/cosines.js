@@ -42,10 +42,7 @@ export class CosineAnnealingLR extends LRScheduler {
     return rates.map((lr) => quotient * (lr - etaMin) + etaMin);
   }
 
-  /**
-   * @inheritDoc
-   * @returns {number[]}
-   */
+  /** @returns {number[]} the rates of this epoch, by the closed form */
   [CLOSED_FORM]() {
     const { lastEpoch, tMax, etaMin } = this;
     return this.baseLrs.map((base) => etaMin + (base - etaMin) * (1 + cos(Math.PI * lastEpoch / tMax)) / 2);

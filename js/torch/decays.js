@@ -33,10 +33,7 @@ export class StepLR extends LRScheduler {
     return this.currentLrs().map((lr) => lr * this.gamma);
   }
 
-  /**
-   * @inheritDoc
-   * @returns {number[]}
-   */
+  /** @returns {number[]} the rates of this epoch, by the closed form */
   [CLOSED_FORM]() {
     const factor = pow(this.gamma, Math.floor(this.lastEpoch / this.stepSize));
     return this.baseLrs.map((base) => base * factor);
@@ -77,10 +74,7 @@ export class MultiStepLR extends LRScheduler {
     return this.currentLrs().map((lr) => lr * pow(this.gamma, times));
   }
 
-  /**
-   * @inheritDoc
-   * @returns {number[]}
-   */
+  /** @returns {number[]} the rates of this epoch, by the closed form */
   [CLOSED_FORM]() {
     const passed = Object.entries(this.milestones).filter(([step]) => Number(step) <= this.lastEpoch);
     const factor = pow(this.gamma, passed.reduce((sum, [, times]) => sum + times, 0));
@@ -120,10 +114,7 @@ export class ConstantLR extends LRScheduler {
     return this.lastEpoch === this.totalIters ? rates.map((lr) => lr * (1 / this.factor)) : rates;
   }
 
-  /**
-   * @inheritDoc
-   * @returns {number[]}
-   */
+  /** @returns {number[]} the rates of this epoch, by the closed form */
   [CLOSED_FORM]() {
     const { factor, totalIters, lastEpoch } = this;
     return this.baseLrs.map((base) => base * (factor + Number(lastEpoch >= totalIters) * (1 - factor)));
@@ -169,10 +160,7 @@ export class LinearLR extends LRScheduler {
     return rates.map((lr) => lr * factor);
   }
 
-  /**
-   * @inheritDoc
-   * @returns {number[]}
-   */
+  /** @returns {number[]} the rates of this epoch, by the closed form */
   [CLOSED_FORM]() {
     const { startFactor, endFactor, totalIters, lastEpoch } = this;
     const factor = startFactor + (endFactor - startFactor) * Math.min(totalIters, lastEpoch) / totalIters;
@@ -203,10 +191,7 @@ export class ExponentialLR extends LRScheduler {
     return this._isInitial ? this.currentLrs() : this.currentLrs().map((lr) => lr * this.gamma);
   }
 
-  /**
-   * @inheritDoc
-   * @returns {number[]}
-   */
+  /** @returns {number[]} the rates of this epoch, by the closed form */
   [CLOSED_FORM]() {
     const factor = pow(this.gamma, this.lastEpoch);
     return this.baseLrs.map((base) => base * factor);
@@ -243,10 +228,7 @@ export class PolynomialLR extends LRScheduler {
     return this.currentLrs().map((lr) => lr * factor);
   }
 
-  /**
-   * @inheritDoc
-   * @returns {number[]}
-   */
+  /** @returns {number[]} the rates of this epoch, by the closed form */
   [CLOSED_FORM]() {
     const { totalIters, power, lastEpoch } = this;
     const factor = pow(1 - Math.min(totalIters, lastEpoch) / totalIters, power);
