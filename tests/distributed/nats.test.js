@@ -589,7 +589,7 @@ test("the guide's replicas, three processes, print what it says", { skip }, asyn
   const [, code] = /^```mjs\n(.*?)^```/ms.exec(guide) ?? [];
   const [, promised] = /\/\/ prints (.*)/.exec(code) ?? [];
   assert.ok(promised);
-  const cwd = fileURLToPath(new URL('..', import.meta.url));
+  const cwd = fileURLToPath(new URL('.', import.meta.url)); // where its packages are
   const program = code.replace('nats.example.org', server.url);
   const outputs = await all([0, 1, 2], () => promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { cwd }));
   for (const { stdout } of /** @type {{ stdout: string }[]} */ (outputs)) assert.equal(stdout.trim(), promised);
