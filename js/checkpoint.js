@@ -21,10 +21,10 @@ import { joined, readSafetensors, safetensorsParts } from './safetensors.js';
  *   null where the variable has no such slot
  */
 
-/** What safetensors calls the types of tensors. */
+/** The names that safetensors has for the types of tensors. */
 const DTYPES = { float32: 'F32', float64: 'F64', int32: 'I32' };
 
-/** What `load` of this version reads. */
+/** The version of the format that `load` reads. */
 export const FORMAT = { format: 'rmsprop-wasm', format_version: '1' };
 
 /** How a name begins that `variable` makes up for a variable without one. */
@@ -36,7 +36,7 @@ const SHOWN = 12;
 /**
  * @typedef {object} Rest of what is saved
  * @property {object} config JSON-safe
- * @property {Record<string, unknown>} counters JSON-safe, but for numbers, which may be infinite and come back exactly
+ * @property {Record<string, unknown>} counters JSON-safe, except numbers, which may be infinite and come back exactly
  * @property {boolean} variables whether the weights are saved too
  */
 
@@ -203,7 +203,7 @@ function differences(names, tensors) {
   return texts.join('; ');
 }
 
-/** What to do where a name was made up. */
+/** The advice in an error about a variable whose name was made up. */
 const NAME_THEM = 'name your variables, variable(values, { name }): names that are made up differ from run to run';
 
 /**

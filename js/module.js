@@ -31,7 +31,7 @@ import { isShared } from './memory.js';
  */
 /** @typedef {'module' | 'sharedModule'} Kind which memory a module imports: one that is not shared, or a shared one */
 /**
- * What all copies of the package in one realm have in common, as the one for `import` and the one for `require`.
+ * The state that all copies of the package in one realm share, as the one for `import` and the one for `require`.
  *
  * @typedef {object} Registry
  * @property {Partial<Record<Kind, WebAssembly.Module>> & { simd: 'auto' | boolean }} configuration by `configure`

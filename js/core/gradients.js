@@ -28,7 +28,7 @@ import { checkVariables } from './variables.js';
  * @property {boolean} [returnCost] whether `minimize` returns the loss instead of `iterations`, default false
  */
 
-/** What messages say while a loss function or closure runs. */
+/** The reason that messages give while a loss function or closure runs. */
 export const LOSS_RUNS = 'a loss function runs';
 
 /**
@@ -84,7 +84,7 @@ export function outlastGrowth(taken, { buffer }) {
  * Remembers which variables have no gradient buffer, for calls that make some and may fail afterwards.
  *
  * @param {unknown} variables not checked
- * @returns {() => void} frees the buffers that they have come to since, but for those that are their gradients
+ * @returns {() => void} frees the buffers that they have come to since, except those that are their gradients
  */
 export function buffersBefore(variables) {
   const without = [variables].flat().filter((variable) => isVariable(variable) && !variable.hasGradientBuffer);

@@ -1,5 +1,5 @@
 /**
- * What a value is, wherever it comes from: another realm (an iframe, a test runner's context) or another copy of this
+ * The kind of a value, from wherever: another realm (an iframe, a test runner's context) or another copy of this
  * package (CommonJS beside ESM), whose classes are others than ours, so that `instanceof` and prototypes miss them.
  *
  * Built-ins are known by their internal slots, which only methods that are borrowed can ask for and nothing can forge;
@@ -47,7 +47,7 @@ export function typedArrayGetter(name) {
 }
 
 /**
- * What kind of typed array it is: 'Float32Array', 'BigInt64Array' …, also of a subclass such as Node's Buffer;
+ * The kind of a typed array: 'Float32Array', 'BigInt64Array' …, also of a subclass such as Node's Buffer;
  * undefined if it is none.
  *
  * @type {(value: unknown) => string | undefined}

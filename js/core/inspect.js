@@ -1,5 +1,5 @@
 /**
- * What classes that users hold have beside their own methods: how the console and JSON show them, the end of a `using`
+ * Parts that all classes in users' hands share: how the console and JSON show them, the end of a `using`
  * block, and a clear error where a Proxy stands in for the object, which has no private fields.
  */
 

@@ -1,5 +1,5 @@
 /**
- * What a step writes, for gradients that lie there: such a gradient is copied before, since the step of one variable
+ * The places that a step writes. A gradient that lies there is copied before, since the step of one variable
  * may overwrite it before another one reads it.
  */
 

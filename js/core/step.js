@@ -31,10 +31,10 @@ export class Step {
   #parts;
   /** The call that runs. */
   #call = '';
-  /** What it is waiting for: code of the user. */
+  /** The code of the user that the call waits for. */
   #phase = '';
   #isDisposed = false;
-  /** What the first constraint that failed threw. @type {{ error: unknown } | undefined} */
+  /** The error of the first constraint that failed. @type {{ error: unknown } | undefined} */
   #failure;
 
   /**

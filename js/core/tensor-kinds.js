@@ -1,5 +1,5 @@
 /**
- * What tensors and variables are, asked without their classes: their marks, what messages call them, and the arrays of
+ * Questions about tensors that need no class of them: their marks, what messages call them, and the arrays of
  * their types.
  */
 import { show } from '../check.js';

@@ -1,5 +1,5 @@
 /**
- * What optimizers can train.
+ * The check of the variables that an optimizer is given.
  */
 import { array, rangeError, typeError } from '../check.js';
 import { describe, disposedError, isVariable } from '../tensor.js';

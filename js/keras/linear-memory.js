@@ -25,7 +25,7 @@ export class LinearMemory {
   #isOld;
   #hasHook;
   #pool;
-  /** What is thrown where there are no slots yet. @type {() => Error} */
+  /** Makes the error for a call that needs slots before there are any. @type {() => Error} */
   #unbuilt;
   /** Calls of `apply`: int32. @type {Tensor} */
   #iteration;

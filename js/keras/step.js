@@ -48,7 +48,7 @@ import { HYPERPARAMETERS, checkHyperparameter, checkOptions, evaluate } from '..
  * @property {(wasFinite: boolean) => void} follow is told of each step, and of each that is left out
  */
 
-/** What `stage` of a ground gets for gradients where it is to take those that the variables have. */
+/** Handed to `stage` of a ground instead of gradients: it takes those that the variables have. */
 export const OWN = Symbol('own gradients');
 
 /** On optimizers: gives their `KerasStep`, to whoever wraps them. */
@@ -63,7 +63,7 @@ export class KerasStep {
   #step;
   /** The momentum of the first average, which Keras 3 makes a copy, and of all others. */
   #emaMomentum = new Float64Array(2);
-  /** What every gradient is divided by, null if by nothing. @type {number | null} */
+  /** The divisor of every gradient, null without one. @type {number | null} */
   #lossScale = null;
   /** The flags of every step. */
   #flags = 0;
@@ -270,7 +270,7 @@ export class KerasStep {
     return this.#ground.aggregate(this.#aggregate, this.#ground.calls, signal);
   }
 
-  /** What is written here comes into use when all callbacks have answered. */
+  /** The numbers written here come into use when all callbacks have answered. */
   #ask() {
     if (this.#holds) return;
     for (let i = 0; i < this.#asked.length; i++) {
