@@ -28,7 +28,7 @@ const PATIENCE = { times: 3, seconds: 20 };
 const USED_UP = 128 + constants.signals.SIGXCPU;
 
 /** The slots, the call, the options: what everything in JavaScript rests on. */
-const steps = ['step', 'aggregate', 'rmsprop', 'failure', 'memory', 'own-memory', 'loss-scale'];
+const steps = ['step', 'taken', 'attributes', 'aggregate', 'rmsprop', 'failure', 'memory', 'own-memory', 'loss-scale'];
 const others = ['tensor', 'torch', 'v1', 'legacy', 'optax', 'check', 'model', 'resume', 'state-dict', 'versions'];
 /** Of tests/failure. */
 const failures = ['callbacks', 'properties'];

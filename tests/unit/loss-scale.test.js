@@ -108,3 +108,9 @@ test('a checkpoint whose scale or counter is not a number is refused, and nothin
     assert.deepEqual(optimizer.getWeights(), before);
   }
 });
+
+test('the initial scale is in the config, from which the same optimizer is made', () => {
+  const config = make({}, { initialScale: 8 }).getConfig();
+  assert.equal(config.initial_scale, 8);
+  assert.equal(LossScaleOptimizer.fromConfig(config).dynamicScale, 8);
+});
