@@ -75,7 +75,7 @@ export class RMSprop {
     this.#state = new KerasState(this.#options, isOld, this.#ground);
   }
 
-  /** @returns {{ keras: KerasStep, state: KerasState }} for whoever wraps the optimizer */
+  /** @returns {{ keras: KerasStep, state: KerasState }} for a wrapper of the optimizer */
   [KERAS_STEP]() {
     return { keras: this.#keras, state: this.#state };
   }

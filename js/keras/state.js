@@ -93,7 +93,7 @@ export class KerasState {
   /**
    * @param {{ variables?: boolean }} [options]
    * @param {Record<string, number>} [more] counters
-   * @param {(config: object) => object} [around] the config of whoever wraps the optimizer
+   * @param {(config: object) => object} [around] puts the config into that of a wrapper
    * @returns {Uint8Array[]} the file in parts, see `PARTS` of safetensors.js
    */
   save(options = {}, more = {}, around = (config) => config) {

@@ -51,7 +51,7 @@ import { HYPERPARAMETERS, checkHyperparameter, checkOptions, evaluate } from '..
 /** Handed to `stage` of a ground instead of gradients: it takes those that the variables have. */
 export const OWN = Symbol('own gradients');
 
-/** On optimizers: gives their `KerasStep`, to whoever wraps them. */
+/** On optimizers: gives their `KerasStep` to a wrapper. */
 export const KERAS_STEP = Symbol.for('rmsprop-wasm.KerasStep');
 
 /** The steps of one optimizer. */
